@@ -21,7 +21,9 @@ def blosc2_directory() -> Path:
     """The directory of the blosc2 wheel, found without importing it (an import starts threads)."""
     spec = find_spec("blosc2")
     if spec is None or spec.origin is None:
-        raise SystemExit("the blosc2 package brings the headers and library to build against; install it")
+        raise SystemExit(
+            "the blosc2 package brings the headers and library to build against; install it"
+        )
     return Path(spec.origin).parent
 
 

@@ -1,3 +1,3 @@
-"""hangard: a storage daemon for versioned tensor data. Layers and their order: README, "Structure"."""
+"""hangard: a storage daemon for versioned tensor data."""
 
 __version__ = "0.1.0"

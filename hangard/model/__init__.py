@@ -1,0 +1,1 @@
+"""Values: frozen, comparable, no I/O."""
