@@ -1,0 +1,38 @@
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Buffer
+
+RECORD_SPEC_BYTES: Final = 32
+FLAG_RAW_CHUNK: Final = 1
+CODEC_RAW: Final = 0
+CODEC_BLOSC2: Final = 1
+SPEC_DTYPE: np.dtype[np.void]
+
+Field: TypeAlias = int | np.integer[Any] | npt.NDArray[np.integer[Any]]
+
+def pack_one(
+    format_code: int,
+    flags: int,
+    codec: int,
+    segment: int,
+    offset: int,
+    stored_length: int,
+    row: int,
+    crc: int,
+    shape_id: int = 0,
+) -> bytes: ...
+def unpack_one(spec: Buffer) -> tuple[int, int, int, int, int, int, int, int, int]: ...
+def pack_many(
+    format_code: Field,
+    flags: Field,
+    codec: Field,
+    segment: Field,
+    offset: Field,
+    stored_length: Field,
+    row: Field,
+    crc: Field,
+    shape_id: Field = 0,
+) -> npt.NDArray[np.uint8]: ...
+def unpack_many(specs: npt.NDArray[np.uint8]) -> npt.NDArray[np.void]: ...

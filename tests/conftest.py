@@ -1,0 +1,6 @@
+"""Makes the folders beside the tests importable: `from reference import ...`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
