@@ -1,0 +1,1 @@
+"""Model to bytes and back: the only place that knows byte order."""

@@ -1,0 +1,61 @@
+"""Where each file of a repository lies. Paths are relative to ``PATH/.hangard``, with ``/``.
+
+Segment numbers are global over all formats, so a number names one file only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DIRECTORY = ".hangard"
+FORMAT = "format"
+LOCK = "lock"
+DAEMON = "daemon.json"
+DB = "db"
+LOG = "log"
+SEGMENTS = "segments"
+RUNS = "runs"
+SESSIONS = "sessions"
+READERS = "readers"
+FOLDERS = (DB, LOG, f"{SEGMENTS}/00", f"{SEGMENTS}/01", f"{SEGMENTS}/10", RUNS, SESSIONS, READERS)
+
+FORMAT_HDF5 = 0
+FORMAT_HDF5_FIXED = 1
+FORMAT_NUMPY = 10
+FORMAT_LOG = 20
+
+_PATTERNS = {
+    FORMAT_HDF5: f"{SEGMENTS}/00/%08x.h5",
+    FORMAT_HDF5_FIXED: f"{SEGMENTS}/01/%08x.h5",
+    FORMAT_NUMPY: f"{SEGMENTS}/10/%08x.npy",
+    FORMAT_LOG: f"{LOG}/%08x.log",
+}
+
+
+def data_path(format_code: int, segment: int) -> str:
+    """The data file that a spec with this format code and segment number points into.
+
+    Errors: ValueError for an unknown format code.
+    """
+    try:
+        return _PATTERNS[format_code] % segment
+    except KeyError:
+        raise ValueError(f"{format_code} is no format code of a data file") from None
+
+
+def rows_path(data_file: str) -> str:
+    """The file of (digest, spec) records beside a data file."""
+    return f"{data_file}.rows"
+
+
+def run_path(number: int) -> str:
+    return f"{RUNS}/{number:08x}.run"
+
+
+def journal_path(session_id: str) -> str:
+    return f"{SESSIONS}/{session_id}.journal"
+
+
+def directory_of(path: str | Path) -> Path:
+    """``PATH/.hangard`` of a repository at ``path``."""
+    return Path(path) / DIRECTORY
