@@ -70,6 +70,7 @@ EXTENSIONS = [
     extension("recordspec"),
     extension("codec", "crc32c.c", blosc2=True),
     extension("treenode", "blake3.c"),
+    extension("table"),
     extension("runs", "crc32c.c"),
     extension("logrecord", "crc32c.c"),
 ]
