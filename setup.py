@@ -49,7 +49,7 @@ def extension(name: str, *c_sources: str, blosc2: bool = False) -> Extension:
         extra_objects=extra_objects,
         extra_compile_args=compile_args,
         extra_link_args=link_args,
-        depends=[str(header) for header in SOURCE.glob("*.h")],
+        depends=[str(header) for kind in ("*.h", "*.pxd") for header in SOURCE.glob(kind)],
         define_macros=[("CYTHON_TRACE", "1")] if DEBUG else [],
     )
     result.cython_directives = {
@@ -69,7 +69,9 @@ EXTENSIONS = [
     extension("digest", "blake3.c", "crc32c.c"),
     extension("recordspec"),
     extension("codec", "crc32c.c", blosc2=True),
-    extension("treenode", "blake3.c"),
+    extension("treekey"),
+    extension("keyblock"),
+    extension("treenode"),
     extension("runs", "crc32c.c"),
     extension("logrecord", "crc32c.c"),
 ]

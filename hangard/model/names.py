@@ -1,0 +1,60 @@
+"""Names of columns, branches and tags."""
+
+from __future__ import annotations
+
+import re
+
+from hangard.errors import InvalidRequest, InvalidType
+
+COLUMN_NAME_BYTES_MAX = 64
+REF_NAME_BYTES_MAX = 255
+
+_PART = re.compile(rf"[A-Za-z0-9_.-]{{1,{COLUMN_NAME_BYTES_MAX}}}", re.ASCII)
+
+
+def check_column_name(name: object) -> str:
+    """The name itself when it is legal: ``[A-Za-z0-9_.-]{1,64}``, not ``.`` or ``..``.
+
+    Errors: InvalidType (``invalid-name-type``), InvalidRequest (``invalid-name``).
+    """
+    text = _text(name, "column")
+    if not _is_part(text):
+        raise InvalidRequest(
+            f"column name {text[:80]!r}: use 1 to {COLUMN_NAME_BYTES_MAX} of A-Z a-z 0-9 _ . -,"
+            " but not '.' or '..'",
+            code="invalid-name",
+        )
+    return text
+
+
+def check_ref_name(name: object) -> str:
+    """The name of a branch or tag when it is legal: parts like column names, joined by ``/``.
+
+    At most 255 bytes, so that it fits an LMDB key. ``HEAD`` is no ref.
+    Errors: InvalidType (``invalid-name-type``), InvalidRequest (``invalid-name``).
+    """
+    text = _text(name, "branch or tag")
+    if (
+        text == "HEAD"
+        or len(text) > REF_NAME_BYTES_MAX
+        or not all(_is_part(part) for part in text.split("/"))
+    ):
+        raise InvalidRequest(
+            f"branch or tag name {text[:80]!r}: use parts of 1 to {COLUMN_NAME_BYTES_MAX} of"
+            " A-Z a-z 0-9 _ . - joined by '/', but not '.', '..' or 'HEAD',"
+            f" {REF_NAME_BYTES_MAX} bytes at most",
+            code="invalid-name",
+        )
+    return text
+
+
+def _is_part(text: str) -> bool:
+    return _PART.fullmatch(text) is not None and text not in (".", "..")
+
+
+def _text(name: object, what: str) -> str:
+    if not isinstance(name, str):
+        raise InvalidType(
+            f"a {what} name is a str, not {type(name).__name__}", code="invalid-name-type"
+        )
+    return name
