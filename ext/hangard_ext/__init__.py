@@ -1,1 +1,1 @@
-"""Bytes and buffers: every loop that runs without the GIL. Knows no repository, event loop or HTTP."""
+"""Bytes and buffers: every loop without the GIL. Knows no repository, event loop or HTTP."""

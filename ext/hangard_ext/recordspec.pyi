@@ -10,7 +10,7 @@ CODEC_RAW: Final = 0
 CODEC_BLOSC2: Final = 1
 SPEC_DTYPE: np.dtype[np.void]
 
-Field: TypeAlias = int | np.integer[Any] | npt.NDArray[np.integer[Any]]
+_Field: TypeAlias = int | np.integer[Any] | npt.NDArray[np.integer[Any]]
 
 def pack_one(
     format_code: int,
@@ -25,14 +25,14 @@ def pack_one(
 ) -> bytes: ...
 def unpack_one(spec: Buffer) -> tuple[int, int, int, int, int, int, int, int, int]: ...
 def pack_many(
-    format_code: Field,
-    flags: Field,
-    codec: Field,
-    segment: Field,
-    offset: Field,
-    stored_length: Field,
-    row: Field,
-    crc: Field,
-    shape_id: Field = 0,
+    format_code: _Field,
+    flags: _Field,
+    codec: _Field,
+    segment: _Field,
+    offset: _Field,
+    stored_length: _Field,
+    row: _Field,
+    crc: _Field,
+    shape_id: _Field = 0,
 ) -> npt.NDArray[np.uint8]: ...
 def unpack_many(specs: npt.NDArray[np.uint8]) -> npt.NDArray[np.void]: ...

@@ -109,6 +109,244 @@ class SchemaMessage(msgspec.Struct, frozen=True, array_like=True):
         )
 
 
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """Who answers. ``epoch`` is new in each life of a daemon."""
+
+    protocol: int
+    version: str
+    pid: int
+    epoch: bytes
+    path: str
+
+
+class OpenSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Open a session on a branch (None: the repository's HEAD), or from a commit."""
+
+    branch: str | None = None
+    commit: Digest32 | None = None
+    exclusive: bool = False
+    user: Name = ""
+    pid: Count = 0
+
+
+class SessionName(msgspec.Struct, frozen=True, kw_only=True):
+    """A session by id: to resume it, or to take the lease of an exclusive one."""
+
+    session: Name
+
+
+class CloseSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Leave a session. ``abort`` drops what it has staged; without it a session that has staged
+    something stays and can be resumed."""
+
+    session: Name
+    abort: bool = False
+
+
+class StagedColumn(msgspec.Struct, frozen=True, array_like=True):
+    """A column as a session sees it. ``changed``: it has staged samples or deletions;
+    ``reset``: the base commit's samples of this name do not belong to it."""
+
+    schema: SchemaMessage
+    changed: bool
+    reset: bool = False
+
+
+class SessionState(msgspec.Struct, frozen=True, kw_only=True):
+    """A session when it was opened, resumed or its columns changed."""
+
+    info: SessionInfo
+    epoch: bytes
+    columns: dict[str, StagedColumn]
+
+
+ChangeKind = Literal["put", "delete"]
+RowsIn = Literal["body", "window", "upload"]
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Samples put under keys of one column, or keys deleted; the sections follow in the body.
+
+    ``keys_bytes``  length of the packed keys; ``count`` keys
+    ``dtype``, ``shape``  of one row; the rows' bytes are little-endian, C order
+    ``rows_bytes``  length of the rows in this body (0 if they lie elsewhere)
+    ``rows_in``     body; window ``rows_id`` at byte ``rows_offset``; or upload ``rows_id``
+    """
+
+    kind: ChangeKind
+    column: Name
+    count: Count
+    keys_bytes: Count
+    dtype: Annotated[str, msgspec.Meta(max_length=16)] = ""
+    shape: Annotated[tuple[Count, ...], msgspec.Meta(max_length=32)] = ()
+    rows_bytes: Count = 0
+    rows_in: RowsIn = "body"
+    rows_id: Count = 0
+    rows_offset: Count = 0
+
+
+class ChangeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Header of a change request.
+
+    ``writer``  one client of the session; each counts its requests by ``number`` from 1, without
+                gaps, so that a request that is sent twice is applied once
+    """
+
+    session: Name
+    writer: Bytes16
+    number: Annotated[int, msgspec.Meta(ge=1)]
+    changes: tuple[Change, ...]
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The changes are in the daemon's hands. ``sequence`` is the session's number of the last."""
+
+    sequence: int
+    epoch: bytes
+
+
+class CommitBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Header of a commit request; few small changes may ride on it."""
+
+    commit: CommitRequest
+    writer: Bytes16
+    number: Count = 0
+    changes: tuple[Change, ...] = ()
+
+
+class CommitAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result, and the session as it goes on."""
+
+    result: CommitResult
+    sequence: int
+    epoch: bytes
+
+
+class FlushRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Answered when all changes of the session up to ``last_sequence`` survive a crash of the
+    daemon."""
+
+    session: Name
+    last_sequence: Count = 0
+
+
+class PieceRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Header of one piece of a row that is too large for one request.
+
+    The first piece (offset 0) names the total; pieces come in order. ``drop`` gives an upload up.
+    """
+
+    session: Name
+    writer: Bytes16
+    upload: Count
+    total_bytes: Count
+    offset: Count
+    length: Count
+    rows_in: RowsIn = "body"
+    rows_id: Count = 0
+    rows_offset: Count = 0
+    drop: bool = False
+
+
+class ColumnRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Add a column, remove one, or change how one is stored (a schema with the same data)."""
+
+    kind: Literal["add", "remove", "change"]
+    session: Name
+    column: Name
+    schema: SchemaMessage | None = None
+
+
+class StagedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Header: are these keys staged? Sections: packed keys, ends."""
+
+    session: Name
+    column: Name
+    count: Count
+    keys_bytes: Count
+
+
+class StagedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Header; sections: states (n,) u8 (0 not staged, 1 staged, 2 deleted), digests (n, 32),
+    specs (n, 32)."""
+
+    count: Count
+
+
+class StagedKeysRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for all staged changes of a column, or a stretch of them, in key order."""
+
+    session: Name
+    column: Name
+    start: Count = 0
+
+
+class StagedKeysAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Header; sections: packed keys, ends, digests (n, 32), zero for deleted keys. ``total``
+    counts all of the column; ask again from ``start + count`` for the rest."""
+
+    count: Count
+    keys_bytes: Count
+    total: Count
+
+
+class ReadRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Header: read these keys of a column at a commit, for a client that cannot read the files.
+    Sections: packed keys, ends."""
+
+    column: Name
+    count: Count
+    keys_bytes: Count
+    commit: Digest32 | None = None
+    session: Name = ""
+
+
+class ReadAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Header; sections: found (n,) u8, rows. Rows of absent keys are left out."""
+
+    count: Count
+    rows_bytes: Count
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class CreateBranch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Create a branch at a commit (None: an empty branch or HEAD's commit)."""
+
+    name: Name
+    commit: Digest32 | None = None
+
+
+class DeleteBranch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Delete a branch; ``force`` although commits would be reached by no other ref."""
+
+    name: Name
+    force: bool = False
+
+
+class SetHead(msgspec.Struct, frozen=True, kw_only=True):
+    """Set HEAD to a branch."""
+
+    branch: Name
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The head of a branch; None before its first commit."""
+
+    branch: str
+    commit: Digest32 | None = None
+
+
+class Sessions(msgspec.Struct, frozen=True, kw_only=True):
+    """All sessions of a repository."""
+
+    sessions: tuple[SessionInfo, ...]
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """It is done, and there is nothing to tell."""
+
+
 class ErrorMessage(msgspec.Struct, frozen=True, kw_only=True):
     """An error as it travels: class name and code of ``hangard.errors``."""
 

@@ -1,0 +1,178 @@
+"""A request is a value: method, path, body and how to parse the answer. Built without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from hangard.errors import Unavailable
+from hangard.wire import frames, messages, protocol
+
+T = TypeVar("T")
+Buffer = frames.Buffer
+
+TIMEOUT_S = 60.0  # an answer that needs no large work
+COMMIT_TIMEOUT_S = 3600.0  # a commit may have gigabytes to bring to the disk
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[T]):
+    """One request and its answer's type.
+
+    ``idempotent``  sending it again after a lost answer changes nothing
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    parse: Callable[[bytes], T]
+    body: Sequence[Buffer] = field(default=(), repr=False)
+    content_type: str = protocol.CONTENT_TYPE_MESSAGE
+    timeout_s: float = TIMEOUT_S
+    idempotent: bool = True
+
+
+def hello() -> Request[messages.Hello]:
+    return Request("GET", protocol.HELLO, _parser(messages.Hello))
+
+
+def status() -> Request[dict[str, Any]]:
+    return Request("GET", protocol.STATUS, _parser(dict[str, Any]))
+
+
+def stop() -> Request[messages.Done]:
+    return _message(protocol.STOP, messages.Done(), messages.Done)
+
+
+def sessions() -> Request[messages.Sessions]:
+    return Request("GET", protocol.SESSIONS, _parser(messages.Sessions))
+
+
+def open_session(message: messages.OpenSession) -> Request[messages.SessionState]:
+    # An open that is sent twice leaves an empty session behind, which expires.
+    return _message(protocol.SESSION_OPEN, message, messages.SessionState)
+
+
+def resume_session(session: str) -> Request[messages.SessionState]:
+    name = messages.SessionName(session=session)
+    return _message(protocol.SESSION_RESUME, name, messages.SessionState)
+
+
+def close_session(session: str, *, abort: bool) -> Request[messages.Done]:
+    message = messages.CloseSession(session=session, abort=abort)
+    return _message(protocol.SESSION_CLOSE, message, messages.Done)
+
+
+def change(header: messages.ChangeRequest, sections: Iterable[Any]) -> Request[messages.Accepted]:
+    """``sections``: keys, ends and rows of each change, in order."""
+    return _frames(protocol.CHANGES, header, sections, _parser(messages.Accepted))
+
+
+def piece(header: messages.PieceRequest, rows: Any) -> Request[messages.Done]:
+    return _frames(protocol.PIECES, header, [rows], _parser(messages.Done))
+
+
+def change_column(message: messages.ColumnRequest) -> Request[messages.SessionState]:
+    return _message(protocol.COLUMNS, message, messages.SessionState, idempotent=False)
+
+
+def flush(session: str, last_sequence: int) -> Request[messages.Done]:
+    message = messages.FlushRequest(session=session, last_sequence=last_sequence)
+    return _message(protocol.FLUSH, message, messages.Done, timeout_s=COMMIT_TIMEOUT_S)
+
+
+def commit(header: messages.CommitBody, sections: Iterable[Any]) -> Request[messages.CommitAnswer]:
+    parse = _parser(messages.CommitAnswer)
+    return _frames(protocol.COMMIT, header, sections, parse, timeout_s=COMMIT_TIMEOUT_S)
+
+
+def find_staged(
+    header: messages.StagedRequest, keys: Buffer, ends: Any
+) -> Request[tuple[messages.StagedAnswer, list[memoryview]]]:
+    """The answer's sections: states, digests, specs."""
+
+    def parse(body: bytes) -> tuple[messages.StagedAnswer, list[memoryview]]:
+        answer, view, offset = frames.split_header(body, messages.StagedAnswer)
+        lengths = [answer.count, answer.count * 32, answer.count * 32]
+        return answer, frames.split_sections(view, offset, lengths)
+
+    return _frames(protocol.STAGED, header, [keys, ends], parse)
+
+
+def staged_keys(
+    message: messages.StagedKeysRequest,
+) -> Request[tuple[messages.StagedKeysAnswer, list[memoryview]]]:
+    """The answer's sections: packed keys, ends, digests."""
+
+    def parse(body: bytes) -> tuple[messages.StagedKeysAnswer, list[memoryview]]:
+        answer, view, offset = frames.split_header(body, messages.StagedKeysAnswer)
+        lengths = [answer.keys_bytes, answer.count * frames.ENDS_BYTES, answer.count * 32]
+        return answer, frames.split_sections(view, offset, lengths)
+
+    return Request("POST", protocol.STAGED_KEYS, parse, [msgspec.msgpack.encode(message)])
+
+
+def read(
+    header: messages.ReadRequest, keys: Buffer, ends: Any
+) -> Request[tuple[messages.ReadAnswer, list[memoryview]]]:
+    """The answer's sections: found, rows."""
+
+    def parse(body: bytes) -> tuple[messages.ReadAnswer, list[memoryview]]:
+        answer, view, offset = frames.split_header(body, messages.ReadAnswer)
+        return answer, frames.split_sections(view, offset, [answer.count, answer.rows_bytes])
+
+    return _frames(protocol.READ, header, [keys, ends], parse)
+
+
+def create_branch(name: str, commit: bytes | None) -> Request[messages.Head]:
+    message = messages.CreateBranch(name=name, commit=commit)
+    return _message(protocol.BRANCH_CREATE, message, messages.Head, idempotent=False)
+
+
+def delete_branch(name: str, *, force: bool) -> Request[messages.Head]:
+    message = messages.DeleteBranch(name=name, force=force)
+    return _message(protocol.BRANCH_DELETE, message, messages.Head, idempotent=False)
+
+
+def set_head(branch: str) -> Request[messages.Head]:
+    return _message(protocol.HEAD, messages.SetHead(branch=branch), messages.Head)
+
+
+def _parser(answer_type: Any) -> Callable[[bytes], Any]:
+    def parse(body: bytes) -> Any:
+        try:
+            return msgspec.msgpack.decode(body, type=answer_type)
+        except msgspec.DecodeError as error:
+            raise Unavailable(
+                f"the daemon's answer is not what was expected: {error}", code="unreadable-answer"
+            ) from error
+
+    return parse
+
+
+def _message(
+    path: str,
+    message: Any,
+    answer_type: Any,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    idempotent: bool = True,
+) -> Request[Any]:
+    body = [msgspec.msgpack.encode(message)]
+    return Request(
+        "POST", path, _parser(answer_type), body, timeout_s=timeout_s, idempotent=idempotent
+    )
+
+
+def _frames(
+    path: str,
+    header: Any,
+    sections: Iterable[Any],
+    parse: Callable[[bytes], Any],
+    *,
+    timeout_s: float = TIMEOUT_S,
+) -> Request[Any]:
+    body = frames.encode(header, sections)
+    return Request("POST", path, parse, body, protocol.CONTENT_TYPE_FRAMES, timeout_s)
