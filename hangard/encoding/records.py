@@ -53,7 +53,7 @@ class SessionRecord(msgspec.Struct, frozen=True, array_like=True):
 
     ``base``                digest of the base commit, b"" before the first
     ``consumed_bytes``      position in the journal up to which commits have taken its records
-    ``consumed_sequence``   number of the last change request among them
+    ``streams``             last sequence number among them, of each stream
     ``used_ns``             last use; the session expires SESSION_AGE_S_MAX after it
     """
 
@@ -66,7 +66,7 @@ class SessionRecord(msgspec.Struct, frozen=True, array_like=True):
     user: str = ""
     pid: int = 0
     consumed_bytes: int = 0
-    consumed_sequence: int = 0
+    streams: dict[int, int] = {}
 
 
 class CommandRecord(msgspec.Struct, frozen=True, array_like=True):
