@@ -1,0 +1,742 @@
+"""Run files of the index: sorted digests with their specs, written once, searched where they lie.
+
+Shapes   digests, specs: (n, 32) uint8, C order; found: (n,) uint8.
+Errors   ValueError for bytes that are no run, for a damaged one, and for arrays of a wrong shape or
+         order; OverflowError above RUN_ENTRIES_MAX; MemoryError.
+Format   version 1, little-endian, permanent; n entries, `lines` lines of the filter, `buckets`
+         buckets of the directory, ``pad`` = zeros up to a multiple of 64 bytes:
+
+    offset          size              content
+    0               8                 magic b"HGDRUN\\0\\0"
+    8               4                 u32 version (1)
+    12              4                 u32 number of the run
+    16              4080              zeros
+    4096            8192 a block      ceil(n / 128) blocks of 128 digests, then their 128 specs; the
+                                      last one filled up with zeros
+    ...             64 * lines        filter
+    ...             4 * buckets + 4   directory, u32 each, pad
+    ...             4 a block         CRC32C of each block, u32 each, pad
+    length - 64     64                footer
+
+    offset in the footer
+    0               8                 u64 entries (n)
+    8               8                 u64 sequence: of two runs the higher one is newer
+    16              4                 u32 lines
+    20              4                 u32 buckets
+    24              4                 u32 CRC32C of the filter
+    28              4                 u32 CRC32C of the directory with its padding
+    32              4                 u32 CRC32C of the block checksums with their padding
+    36              16                zeros
+    52              4                 u32 CRC32C of the 16 bytes at 0 and the footer up to here
+    56              8                 magic b"HGDRUNE\\0"
+
+`head` is the first 8 bytes of a digest, big-endian. Digests are uniform, so no hash is computed:
+line = head * lines >> 64, bucket = head * buckets >> 64. The directory holds the number of the
+first entry of each bucket, and n at its end. In its line a digest has 7 bits: the lowest 63 bits
+of its bytes 8 to 15 (little-endian), 9 bits each; bit b is bit b % 8 of byte b / 8.
+
+About 10 bits of filter and a bucket of 8 digests an entry: 1 % of the absent digests pass the
+filter, a present one costs a line of the directory, one or two of digests and one of specs. Blocks
+keep the two columns near each other, which spares a cold reader a page fault; the footer lies at
+the end so that a run is written front to back.
+
+Look-ups check every bound but no checksum: a damaged digest is not found, and a damaged spec leads
+to bytes whose own CRC32C fails. `Run.verify` and merges check the checksums.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy, memset
+
+import numpy as np
+
+cdef extern from "crc32c.h" nogil:
+    uint32_t hangard_crc32c(uint32_t value, const void *data, size_t n)
+
+cdef extern from "digestorder.h" nogil:
+    ctypedef struct sort_item:
+        uint64_t head
+        const uint8_t *digest
+    uint64_t digest_head(const uint8_t *)
+    uint64_t digest_range(uint64_t head, uint64_t n)
+    uint64_t digest_fraction(uint64_t head, uint64_t n)
+    bint digest_equal(const uint8_t *, const uint8_t *)
+    int digest_sort(const uint8_t *, size_t, size_t, sort_item *)
+    void prefetch(const void *)
+    uint32_t load_le32(const uint8_t *)
+    uint64_t load_le64(const uint8_t *)
+    void store_le32(uint8_t *, uint32_t)
+    void store_le64(uint8_t *, uint64_t)
+
+RUN_MAGIC = b"HGDRUN\0\0"
+RUN_FOOTER_MAGIC = b"HGDRUNE\0"
+RUN_VERSION = 1
+RUN_ENTRIES_MAX = 1 << 22  # a merge of so many takes about a second
+RUNS_MERGED_MAX = 64  # at once
+
+cdef enum:
+    DIGEST = 32
+    HEADER = 4096
+    FOOTER = 64
+    BLOCK = 8192
+    SPECS = 4096  # offset of the specs in a block
+    BLOCK_ENTRIES = 128
+    LINE = 64
+    BITS = 7
+    GROUP = 64
+    WALK_MAX = 64
+    MERGED = 64
+    PIECE_ENTRIES = 16384
+
+cdef const uint8_t *MAGIC = b"HGDRUN\0\0"
+cdef const uint8_t *FOOTER_MAGIC = b"HGDRUNE\0"
+
+
+cdef inline uint64_t padded(uint64_t size) noexcept nogil:
+    return (size + 63) & ~<uint64_t>63
+
+
+cdef Py_ssize_t checked_rows(const uint8_t[:, ::1] array, str name, Py_ssize_t n) except -1:
+    """The number of rows of an array (n, 32); n < 0 takes any."""
+    if array.shape[1] != DIGEST or (n >= 0 and array.shape[0] != n):
+        wanted = "n" if n < 0 else n
+        raise ValueError(f"{name} is ({wanted}, 32), not ({array.shape[0]}, {array.shape[1]})")
+    return array.shape[0]
+
+
+cdef struct View:
+    # A run where it lies in memory; its bounds were checked.
+    const uint8_t *blocks
+    const uint8_t *filter
+    const uint8_t *directory
+    const uint8_t *checksums
+    uint64_t entries
+    uint64_t lines
+    uint64_t buckets
+
+
+cdef inline const uint8_t *digest_at(const View *run, uint64_t entry) noexcept nogil:
+    return run.blocks + (entry >> 7) * <uint64_t>BLOCK + (entry & 127) * <uint64_t>DIGEST
+
+
+cdef inline bint in_line(const uint8_t *line, const uint8_t *digest) noexcept nogil:
+    cdef uint64_t bits = load_le64(digest + 8)
+    cdef int i
+    cdef uint32_t bit
+    for i in range(BITS):
+        bit = <uint32_t>(bits >> (9 * i)) & 511
+        if not (line[bit >> 3] >> (bit & 7)) & 1:
+            return False
+    return True
+
+
+cdef inline int compare(const View *run, uint64_t entry, uint64_t head, const uint8_t *digest) noexcept nogil:
+    """How the entry's digest lies to the one asked for: < 0, 0, > 0."""
+    cdef const uint8_t *at = digest_at(run, entry)
+    cdef uint64_t other = digest_head(at)
+    if other != head:
+        return -1 if other < head else 1
+    return memcmp(at, digest, DIGEST)
+
+
+cdef inline uint64_t guess(const View *run, uint64_t head, uint64_t low, uint64_t high) noexcept nogil:
+    return low + digest_range(digest_fraction(head, run.buckets), high - low)
+
+
+cdef uint64_t search(
+    const View *run, uint64_t head, const uint8_t *digest, uint64_t low, uint64_t high
+) noexcept nogil:
+    """The entry of a digest between low and high, or run.entries."""
+    cdef uint64_t middle
+    cdef int order
+    while high - low > WALK_MAX:
+        middle = low + (high - low) // 2
+        order = compare(run, middle, head, digest)
+        if order == 0:
+            return middle
+        if order < 0:
+            low = middle + 1
+        else:
+            high = middle
+    if low == high:
+        return run.entries
+    middle = guess(run, head, low, high)
+    order = compare(run, middle, head, digest)
+    while order < 0:
+        middle += 1
+        if middle == high:
+            return run.entries
+        order = compare(run, middle, head, digest)
+        if order > 0:
+            return run.entries
+    while order > 0:
+        if middle == low:
+            return run.entries
+        middle -= 1
+        order = compare(run, middle, head, digest)
+        if order < 0:
+            return run.entries
+    return middle
+
+
+cdef uint64_t find_in(
+    const View *run, const uint8_t *digests, uint64_t n, uint8_t *specs, uint8_t *found
+) noexcept nogil:
+    """Fill specs and flags of the digests in this run whose flag is not set; returns how many.
+
+    In passes over a group, each of which touches one kind of memory that the pass before has
+    prefetched: filter, directory, digests, specs.
+    """
+    cdef uint64_t rows[GROUP]
+    cdef uint64_t heads[GROUP]
+    cdef uint64_t lows[GROUP]
+    cdef uint64_t highs[GROUP]
+    cdef uint64_t begin, end, i, j, left, kept, low, high, hits = 0
+    cdef const uint8_t *at
+    if run.entries == 0:
+        return 0
+    for begin from 0 <= begin < n by GROUP:
+        end = min(begin + <uint64_t>GROUP, n)
+        left = 0
+        for i in range(begin, end):
+            if not found[i]:
+                rows[left] = i
+                heads[left] = digest_head(digests + i * <uint64_t>DIGEST)
+                prefetch(run.filter + digest_range(heads[left], run.lines) * <uint64_t>LINE)
+                left += 1
+        kept = 0
+        for j in range(left):
+            at = run.filter + digest_range(heads[j], run.lines) * <uint64_t>LINE
+            if in_line(at, digests + rows[j] * <uint64_t>DIGEST):
+                rows[kept] = rows[j]
+                heads[kept] = heads[j]
+                prefetch(run.directory + digest_range(heads[j], run.buckets) * <uint64_t>4)
+                kept += 1
+        left, kept = kept, 0
+        for j in range(left):
+            at = run.directory + digest_range(heads[j], run.buckets) * <uint64_t>4
+            low, high = load_le32(at), load_le32(at + 4)
+            if low < high and high <= run.entries:  # else empty, or a damaged directory
+                rows[kept] = rows[j]
+                heads[kept] = heads[j]
+                lows[kept] = low
+                highs[kept] = high
+                prefetch(digest_at(run, guess(run, heads[j], low, high)))
+                kept += 1
+        left, kept = kept, 0
+        for j in range(left):
+            low = search(
+                run, heads[j], digests + rows[j] * <uint64_t>DIGEST, lows[j], highs[j]
+            )
+            if low < run.entries:
+                rows[kept] = rows[j]
+                lows[kept] = low
+                prefetch(digest_at(run, low) + SPECS)
+                kept += 1
+        for j in range(kept):
+            memcpy(specs + rows[j] * <uint64_t>DIGEST, digest_at(run, lows[j]) + SPECS, DIGEST)
+            found[rows[j]] = 1
+        hits += kept
+    return hits
+
+
+cdef class Run:
+    """A run over a buffer, usually a mapped file, which it keeps alive.
+
+    The buffer must not change, and the file behind a mapping must be as long as the mapping.
+    """
+
+    cdef Py_buffer buffer
+    cdef bint has_buffer
+    cdef View view
+    cdef readonly uint32_t number
+    cdef readonly uint64_t sequence
+
+    def __cinit__(self, buffer):
+        PyObject_GetBuffer(buffer, &self.buffer, PyBUF_SIMPLE)
+        self.has_buffer = True
+        self.open_view()
+
+    def __dealloc__(self):
+        if self.has_buffer:
+            PyBuffer_Release(&self.buffer)
+
+    cdef int open_view(self) except -1:
+        cdef const uint8_t *at = <const uint8_t *>self.buffer.buf
+        cdef uint64_t length = self.buffer.len, blocks
+        cdef const uint8_t *footer
+        cdef uint32_t crc
+        if length < HEADER + FOOTER or memcmp(at, MAGIC, 8):
+            raise ValueError(f"these {length} bytes are no run: its magic is missing")
+        if load_le32(at + 8) != 1:
+            raise ValueError(f"version {load_le32(at + 8)} of a run is not known")
+        footer = at + length - FOOTER
+        crc = hangard_crc32c(hangard_crc32c(0, at, 16), footer, 52)
+        if memcmp(footer + 56, FOOTER_MAGIC, 8) or crc != load_le32(footer + 52):
+            raise ValueError(f"the footer of a run of {length} bytes is cut off or damaged")
+        self.number = load_le32(at + 12)
+        self.sequence = load_le64(footer + 8)
+        self.view.entries = load_le64(footer)
+        self.view.lines = load_le32(footer + 16)
+        self.view.buckets = load_le32(footer + 20)
+        if self.view.entries > <uint64_t>0xFFFFFFFF or not self.view.lines or not self.view.buckets:
+            raise ValueError("the footer of a run declares impossible sizes")
+        blocks = (self.view.entries + 127) // 128
+        self.view.blocks = at + HEADER
+        self.view.filter = self.view.blocks + blocks * <uint64_t>BLOCK
+        self.view.directory = self.view.filter + self.view.lines * <uint64_t>LINE
+        self.view.checksums = self.view.directory + padded(4 * (self.view.buckets + 1))
+        if self.view.checksums + padded(4 * blocks) != footer:
+            raise ValueError(f"a run of {length} bytes does not have the length it declares")
+        return 0
+
+    def __len__(self):
+        return self.view.entries
+
+    @property
+    def nbytes(self):
+        """Length of the file, bytes."""
+        return self.buffer.len
+
+    def find_many(
+        self,
+        const uint8_t[:, ::1] digests not None,
+        uint8_t[:, ::1] out_specs not None,
+        uint8_t[::1] out_found not None,
+    ):
+        """Fill specs and found flags of the digests that are here; returns how many.
+
+        Rows whose flag is already set are passed over, rows that are absent are left as they are.
+        """
+        return Runs((self,)).find_many(digests, out_specs, out_found)
+
+    def items(self, uint64_t start=0, n=None):
+        """At most n entries from number `start` on: (digests (m, 32), specs (m, 32)), copies."""
+        cdef uint64_t i, first = min(start, self.view.entries), left = self.view.entries - first
+        cdef uint64_t m = left if n is None else min(<uint64_t>n, left)
+        cdef uint8_t[:, ::1] digests, specs
+        digest_array = np.empty((m, DIGEST), dtype=np.uint8)
+        spec_array = np.empty((m, DIGEST), dtype=np.uint8)
+        digests, specs = digest_array, spec_array
+        with nogil:
+            for i in range(m):
+                memcpy(&digests[i, 0], digest_at(&self.view, first + i), DIGEST)
+                memcpy(&specs[i, 0], digest_at(&self.view, first + i) + SPECS, DIGEST)
+        return digest_array, spec_array
+
+    def verify(self):
+        """Check every checksum; ValueError names what is damaged."""
+        cdef const View *view = &self.view
+        cdef const uint8_t *footer = <const uint8_t *>self.buffer.buf + self.buffer.len - FOOTER
+        cdef uint64_t blocks = (view.entries + 127) // 128, i
+        cdef bint filter, directory, checksums, good = True
+        with nogil:
+            filter = load_le32(footer + 24) == hangard_crc32c(
+                0, view.filter, view.lines * <uint64_t>LINE
+            )
+            directory = load_le32(footer + 28) == hangard_crc32c(
+                0, view.directory, padded(4 * (view.buckets + 1))
+            )
+            checksums = load_le32(footer + 32) == hangard_crc32c(
+                0, view.checksums, padded(4 * blocks)
+            )
+            i = 0
+            while good and i < blocks:
+                good = block_is_good(view, i)
+                i += 1
+        for name, correct in (
+            ("filter", filter), ("directory", directory), ("list of block checksums", checksums)
+        ):
+            if not correct:
+                raise ValueError(f"the {name} of run {self.number} is damaged")
+        if not good:
+            raise ValueError(f"block {i - 1} of run {self.number} is damaged")
+
+
+cdef inline bint block_is_good(const View *view, uint64_t block) noexcept nogil:
+    return load_le32(view.checksums + 4 * block) == hangard_crc32c(
+        0, view.blocks + block * <uint64_t>BLOCK, BLOCK
+    )
+
+
+cdef class Runs:
+    """Several runs, asked in the order given: put the newest first. Cheap to make, never changes."""
+
+    cdef readonly tuple runs
+    cdef View *views
+    cdef Py_ssize_t count
+
+    def __cinit__(self, runs):
+        cdef Py_ssize_t i
+        cdef Run run
+        self.runs = tuple(runs)
+        self.count = len(self.runs)
+        self.views = <View *>malloc((self.count + 1) * sizeof(View))
+        if self.views == NULL:
+            raise MemoryError()
+        for i in range(self.count):
+            run = <Run?>self.runs[i]
+            self.views[i] = run.view
+
+    def __dealloc__(self):
+        free(self.views)
+
+    def __len__(self):
+        return self.count
+
+    def find_many(
+        self,
+        const uint8_t[:, ::1] digests not None,
+        uint8_t[:, ::1] out_specs not None,
+        uint8_t[::1] out_found not None,
+    ):
+        """Fill specs and found flags of the digests that are in a run; returns how many.
+
+        Rows whose flag is already set are passed over, rows that are absent are left as they are.
+        """
+        cdef Py_ssize_t n = checked_rows(digests, "digests", -1), i
+        cdef uint64_t hits = 0
+        checked_rows(out_specs, "out_specs", n)
+        if out_found.shape[0] != n:
+            raise ValueError(f"out_found is ({n},), not ({out_found.shape[0]},)")
+        if n == 0:
+            return 0
+        with nogil:
+            for i in range(self.count):
+                hits += find_in(
+                    &self.views[i], &digests[0, 0], n, &out_specs[0, 0], &out_found[0]
+                )
+        return hits
+
+    def find(self, bytes digest not None):
+        """The spec of one digest, or None."""
+        cdef const uint8_t *at = digest
+        cdef uint8_t spec[DIGEST]
+        cdef uint8_t found = 0
+        cdef Py_ssize_t i
+        if len(digest) != DIGEST:
+            raise ValueError(f"a digest has 32 bytes, not {len(digest)}")
+        with nogil:
+            for i in range(self.count):
+                if find_in(&self.views[i], at, 1, spec, &found):
+                    break
+        return spec[:DIGEST] if found else None
+
+
+cdef class RunWriter:
+    """The bytes of a run, piece by piece, from entries that come in ascending order.
+
+    `entries_max` bounds what will be added and sizes filter and directory, so it should be close.
+    """
+
+    cdef readonly uint32_t number
+    cdef readonly uint64_t sequence
+    cdef readonly uint64_t entries
+    cdef uint64_t entries_max
+    cdef uint64_t lines
+    cdef uint64_t buckets
+    cdef uint8_t *filter
+    cdef uint32_t *directory
+    cdef uint8_t *checksums
+    cdef uint8_t block[BLOCK]
+    cdef uint8_t header[HEADER]
+    cdef uint8_t last[DIGEST]
+    cdef bint finished
+
+    def __cinit__(self, uint32_t number, uint64_t sequence, uint64_t entries_max):
+        if entries_max > <uint64_t>RUN_ENTRIES_MAX:
+            raise OverflowError(f"a run holds {RUN_ENTRIES_MAX} entries, not {entries_max}")
+        self.number = number
+        self.sequence = sequence
+        self.entries_max = entries_max
+        self.lines = max(<uint64_t>1, (entries_max * 10 + 511) // 512)
+        self.buckets = max(<uint64_t>1, entries_max // 8)
+        self.filter = <uint8_t *>calloc(self.lines, LINE)
+        self.directory = <uint32_t *>calloc(self.buckets + 1, 4)
+        self.checksums = <uint8_t *>calloc(1, padded(4 * ((entries_max + 127) // 128)) + 1)
+        if self.filter == NULL or self.directory == NULL or self.checksums == NULL:
+            raise MemoryError()
+        memset(self.header, 0, HEADER)
+        memcpy(self.header, MAGIC, 8)
+        store_le32(self.header + 8, 1)
+        store_le32(self.header + 12, number)
+
+    def __dealloc__(self):
+        free(self.filter)
+        free(self.directory)
+        free(self.checksums)
+
+    cdef void set_bits(self, uint64_t head, const uint8_t *digest) noexcept nogil:
+        cdef uint8_t *line = self.filter + digest_range(head, self.lines) * <uint64_t>LINE
+        cdef uint64_t bits = load_le64(digest + 8)
+        cdef uint32_t bit
+        cdef int i
+        for i in range(BITS):
+            bit = <uint32_t>(bits >> (9 * i)) & 511
+            line[bit >> 3] |= <uint8_t>1 << (bit & 7)
+
+    cdef void close_block(self) noexcept nogil:
+        store_le32(
+            self.checksums + (self.entries - 1) // 128 * 4, hangard_crc32c(0, self.block, BLOCK)
+        )
+
+    def add(self, const uint8_t[:, ::1] digests not None, const uint8_t[:, ::1] specs not None):
+        """Add entries above all that were added; returns the next bytes of the file, maybe none."""
+        cdef Py_ssize_t n = checked_rows(digests, "digests", -1), i
+        cdef uint64_t size, place, head
+        cdef uint8_t *out
+        cdef const uint8_t *last = self.last if self.entries else NULL
+        cdef bint ascending = True
+        checked_rows(specs, "specs", n)
+        if self.finished:
+            raise ValueError("the run is finished")
+        if self.entries + n > self.entries_max:
+            raise ValueError(f"{self.entries + n} entries in a run announced for {self.entries_max}")
+        with nogil:
+            for i in range(n):
+                if last != NULL and memcmp(last, &digests[i, 0], DIGEST) >= 0:
+                    ascending = False
+                    break
+                last = &digests[i, 0]
+        if not ascending:
+            raise ValueError("digests of a run must ascend, each one once")
+        size = 0 if self.entries else HEADER
+        if n == 0:
+            return b""
+        result = PyBytes_FromStringAndSize(
+            NULL, size + (self.entries % 128 + <uint64_t>n) // 128 * <uint64_t>BLOCK
+        )
+        out = <uint8_t *>PyBytes_AS_STRING(result)
+        with nogil:
+            memcpy(out, self.header, size)
+            out += size
+            for i in range(n):
+                place = self.entries % 128
+                memcpy(self.block + place * <uint64_t>DIGEST, &digests[i, 0], DIGEST)
+                memcpy(self.block + SPECS + place * <uint64_t>DIGEST, &specs[i, 0], DIGEST)
+                head = digest_head(&digests[i, 0])
+                self.set_bits(head, &digests[i, 0])
+                self.directory[digest_range(head, self.buckets) + 1] += 1
+                self.entries += 1
+                if place == 127:
+                    self.close_block()
+                    memcpy(out, self.block, BLOCK)
+                    out += BLOCK
+                    memset(self.block, 0, BLOCK)
+            memcpy(self.last, &digests[n - 1, 0], DIGEST)
+        return result
+
+    def finish(self):
+        """The rest of the file's bytes: last block, filter, directory, checksums, footer."""
+        cdef uint64_t begin = 0 if self.entries else HEADER
+        cdef uint64_t tail = BLOCK if self.entries % 128 else 0
+        cdef uint64_t directory = padded(4 * (self.buckets + 1))
+        cdef uint64_t checksums = padded(4 * ((self.entries + 127) // 128))
+        cdef uint64_t size, i
+        cdef uint32_t total = 0
+        cdef uint8_t *out
+        cdef uint8_t *filter_at
+        cdef uint8_t *directory_at
+        cdef uint8_t *footer
+        if self.finished:
+            raise ValueError("the run is finished")
+        size = begin + tail + self.lines * <uint64_t>LINE + directory + checksums + FOOTER
+        result = PyBytes_FromStringAndSize(NULL, size)
+        out = <uint8_t *>PyBytes_AS_STRING(result)
+        with nogil:
+            memset(out, 0, size)
+            memcpy(out, self.header, begin)
+            if tail:
+                self.close_block()
+                memcpy(out + begin, self.block, BLOCK)
+            filter_at = out + begin + tail
+            directory_at = filter_at + self.lines * <uint64_t>LINE
+            footer = directory_at + directory + checksums
+            memcpy(filter_at, self.filter, self.lines * <uint64_t>LINE)
+            for i in range(self.buckets + 1):
+                total += self.directory[i]
+                store_le32(directory_at + 4 * i, total)
+            memcpy(directory_at + directory, self.checksums, 4 * ((self.entries + 127) // 128))
+            store_le64(footer, self.entries)
+            store_le64(footer + 8, self.sequence)
+            store_le32(footer + 16, <uint32_t>self.lines)
+            store_le32(footer + 20, <uint32_t>self.buckets)
+            store_le32(
+                footer + 24, hangard_crc32c(0, filter_at, self.lines * <uint64_t>LINE)
+            )
+            store_le32(footer + 28, hangard_crc32c(0, directory_at, directory))
+            store_le32(footer + 32, hangard_crc32c(0, directory_at + directory, checksums))
+            store_le32(
+                footer + 52, hangard_crc32c(hangard_crc32c(0, self.header, 16), footer, 52)
+            )
+            memcpy(footer + 56, FOOTER_MAGIC, 8)
+        self.finished = True
+        return result
+
+
+def sort_entries(const uint8_t[:, ::1] digests not None, const uint8_t[:, ::1] specs not None):
+    """The entries sorted by digest, of equal digests the last: (digests (m, 32), specs (m, 32)).
+
+    Returns the arguments themselves where they ascend already.
+    """
+    cdef uint64_t n = checked_rows(digests, "digests", -1), i, m = 0, row
+    cdef bint ascending = True
+    cdef int failed
+    cdef sort_item *items
+    cdef uint8_t[:, ::1] out_digests, out_specs
+    checked_rows(specs, "specs", n)
+    with nogil:
+        i = 1
+        while ascending and i < n:
+            ascending = memcmp(&digests[i - 1, 0], &digests[i, 0], DIGEST) < 0
+            i += 1
+    if ascending:
+        return np.asarray(digests), np.asarray(specs)
+    digest_array = np.empty((n, DIGEST), dtype=np.uint8)
+    spec_array = np.empty((n, DIGEST), dtype=np.uint8)
+    out_digests, out_specs = digest_array, spec_array
+    items = <sort_item *>malloc(n * sizeof(sort_item))
+    if items == NULL:
+        raise MemoryError()
+    with nogil:
+        failed = digest_sort(&digests[0, 0], n, DIGEST, items)
+        if not failed:
+            for i in range(n):
+                if i + 1 < n and digest_equal(items[i].digest, items[i + 1].digest):
+                    continue
+                row = <uint64_t>(items[i].digest - &digests[0, 0]) // <uint64_t>DIGEST
+                memcpy(&out_digests[m, 0], items[i].digest, DIGEST)
+                memcpy(&out_specs[m, 0], &specs[row, 0], DIGEST)
+                m += 1
+        free(items)
+    if failed:
+        raise MemoryError()
+    return digest_array[:m], spec_array[:m]
+
+
+def encode_run(digests, specs, uint32_t number=0, uint64_t sequence=0):
+    """A whole run file as bytes; entries in any order, of equal digests the last wins."""
+    digests, specs = sort_entries(digests, specs)
+    writer = RunWriter(number, sequence, len(digests))
+    return b"".join((writer.add(digests, specs), writer.finish()))
+
+
+cdef struct Cursor:
+    const View *view
+    uint64_t entry
+    uint64_t head
+    Py_ssize_t run
+
+
+cdef class Merger:
+    """The entries of several runs in ascending order, of equal digests that of the last run."""
+
+    cdef tuple runs
+    cdef Cursor cursors[MERGED]
+    cdef Py_ssize_t count
+    cdef Cursor damaged
+
+    def __cinit__(self, tuple runs):
+        cdef Run run
+        cdef Cursor *cursor
+        if len(runs) > MERGED:
+            raise ValueError(f"{len(runs)} runs at once, {RUNS_MERGED_MAX} are allowed")
+        self.runs = runs
+        for i, member in enumerate(runs):
+            run = <Run?>member
+            cursor = &self.cursors[self.count]
+            cursor.view = &run.view
+            cursor.run = i
+            self.count += 1
+            if not self.enter(self.count - 1):
+                raise self.damage()
+
+    cdef object damage(self):
+        return ValueError(
+            f"block {self.damaged.entry // 128} of run {self.runs[self.damaged.run].number} is damaged"
+        )
+
+    cdef bint enter(self, Py_ssize_t i) noexcept nogil:
+        """Read the cursor's entry, dropping a cursor at its end; False if its block is damaged."""
+        cdef Cursor *cursor = &self.cursors[i]
+        if cursor.entry == cursor.view.entries:
+            self.count -= 1
+            while i < self.count:
+                self.cursors[i] = self.cursors[i + 1]
+                i += 1
+            return True
+        if cursor.entry % 128 == 0 and not block_is_good(cursor.view, cursor.entry // 128):
+            self.damaged = cursor[0]
+            return False
+        cursor.head = digest_head(digest_at(cursor.view, cursor.entry))
+        return True
+
+    cdef Py_ssize_t lowest(self) noexcept nogil:
+        """The cursor of the next entry; equal ones of older runs are passed. -1: damage."""
+        cdef Py_ssize_t best = 0, i = 1
+        cdef int order
+        while i < self.count:
+            if self.cursors[i].head < self.cursors[best].head:
+                best = i
+            elif self.cursors[i].head == self.cursors[best].head:
+                order = memcmp(
+                    digest_at(self.cursors[i].view, self.cursors[i].entry),
+                    digest_at(self.cursors[best].view, self.cursors[best].entry),
+                    DIGEST,
+                )
+                if order < 0:
+                    best = i
+                elif order == 0:
+                    # Cursors stay in the order of the runs, so the later one is the newer.
+                    self.cursors[best].entry += 1
+                    if not self.enter(best):
+                        return -1
+                    best, i = 0, 0
+            i += 1
+        return best
+
+    def read(self, Py_ssize_t n):
+        """The next n entries or fewer: (digests (m, 32), specs (m, 32)); none at the end."""
+        cdef Py_ssize_t m = 0, best = 0
+        cdef uint8_t[:, ::1] digests, specs
+        cdef const uint8_t *at
+        digest_array = np.empty((n, DIGEST), dtype=np.uint8)
+        spec_array = np.empty((n, DIGEST), dtype=np.uint8)
+        digests, specs = digest_array, spec_array
+        with nogil:
+            while m < n and self.count:
+                best = self.lowest()
+                if best < 0:
+                    break
+                at = digest_at(self.cursors[best].view, self.cursors[best].entry)
+                memcpy(&digests[m, 0], at, DIGEST)
+                memcpy(&specs[m, 0], at + SPECS, DIGEST)
+                m += 1
+                self.cursors[best].entry += 1
+                if not self.enter(best):
+                    best = -1
+                    break
+        if best < 0:
+            raise self.damage()
+        return digest_array[:m], spec_array[:m]
+
+
+def merge_runs(runs, uint32_t number=0):
+    """The bytes of the run that replaces `runs`, given from the oldest to the newest, in pieces.
+
+    Of equal digests the newest entry stays. Its sequence is the highest of theirs. A piece is
+    about 1 MiB, the last one holds filter and directory (2 bytes an entry).
+    """
+    runs = tuple(runs)
+    merger = Merger(runs)
+    writer = RunWriter(
+        number, max((run.sequence for run in runs), default=0), sum(len(run) for run in runs)
+    )
+    while True:
+        digests, specs = merger.read(PIECE_ENTRIES)
+        if not len(digests):
+            break
+        yield writer.add(digests, specs)
+    yield writer.finish()
