@@ -62,11 +62,11 @@ static inline __attribute__((always_inline)) void NAME(transpose)(NAME(words) ro
 }
 
 #define G(a, b, c, d, x, y)                                                                        \
-    a += b + m[x];                                                                                 \
+    a = a + m[x] + b;                                                                              \
     d = NAME(rotate)(d ^ a, 16);                                                                   \
     c += d;                                                                                        \
     b = NAME(rotate)(b ^ c, 12);                                                                   \
-    a += b + m[y];                                                                                 \
+    a = a + m[y] + b;                                                                              \
     d = NAME(rotate)(d ^ a, 8);                                                                    \
     c += d;                                                                                        \
     b = NAME(rotate)(b ^ c, 7);
