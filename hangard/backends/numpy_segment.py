@@ -1,0 +1,140 @@
+"""Format code 10, ``numpy``: uncompressed rows in a flat ``.npy`` file.
+
+Shapes   the file's array is (rows, *shape); rows given to append are (n, bytes of a sample).
+Units    offsets and lengths in bytes.
+Errors   NoSpace before anything is named.
+Format   ``.npy`` version 1.0, its header padded to HEADER_BYTES so that the final number of rows
+         always fits. It says 0 rows while the segment is open and is rewritten once at sealing: a
+         header that promises rows which a crash took would mislead whoever reads the file.
+         Spec: offset and stored length of the row in the file, codec raw.
+Source   NEP 1, "A Simple File Format for NumPy Arrays".
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from pathlib import Path
+
+import numpy as np
+from hangard_ext.recordspec import CODEC_RAW, pack_many
+
+from hangard.backends.disk import Disk
+from hangard.backends.segment import Bytes, Checksums, Reservation, RowsFile
+from hangard.errors import Closed
+from hangard.limits import SEGMENT_BYTES_MAX
+from hangard.model.directory import FORMAT_NUMPY
+
+HEADER_BYTES = 1024
+MAGIC = b"\x93NUMPY\x01\x00"
+
+
+def npy_header(dtype: str, shape: tuple[int, ...], rows: int) -> bytes:
+    """HEADER_BYTES bytes of ``.npy`` header for an array (rows, *shape)."""
+    text = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {(rows, *shape)}, }}"
+    room = HEADER_BYTES - len(MAGIC) - 2
+    return MAGIC + struct.pack("<H", room) + text.encode().ljust(room - 1) + b"\n"
+
+
+class NumpySegment:
+    """One ``.npy`` file of samples of one dtype and shape, with its ``.rows`` file."""
+
+    format_code = FORMAT_NUMPY
+
+    def __init__(
+        self, path: Path, number: int, dtype: str, shape: tuple[int, ...], disk: Disk
+    ) -> None:
+        """Create the files. Errors: FileExistsError, NoSpace."""
+        self.path = path
+        self.number = number
+        self._dtype = dtype
+        self._shape = shape
+        self._disk = disk
+        self._lock = threading.Lock()
+        self._row_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        self._rows = 0
+        self._fd = disk.create(path)
+        disk.write(self._fd, npy_header(dtype, shape, 0), 0)
+        self._reservation = Reservation(disk, self._fd, HEADER_BYTES)
+        self._rows_file = RowsFile(disk, path, number)
+
+    @property
+    def length_bytes(self) -> int:
+        return HEADER_BYTES + self._rows * self._row_bytes
+
+    @property
+    def rows_bytes(self) -> int:
+        return self._rows_file.length_bytes
+
+    @property
+    def is_full(self) -> bool:
+        return self.length_bytes >= SEGMENT_BYTES_MAX
+
+    def append(self, rows: Bytes, digests: Bytes, crcs: Checksums) -> Bytes:
+        n = len(digests)
+        with self._lock:
+            if self._fd < 0:
+                raise Closed(f"segment {self.path.name} is sealed", code="segment-sealed")
+            start = self.length_bytes
+            self._reservation.ensure(start + n * self._row_bytes)
+            self._disk.write(self._fd, np.ascontiguousarray(rows).reshape(-1).data, start)
+            offsets = start + np.arange(n, dtype=np.uint64) * np.uint64(self._row_bytes)
+            first = self._rows
+            specs = pack_many(
+                FORMAT_NUMPY,
+                0,
+                CODEC_RAW,
+                self.number,
+                offsets,
+                self._row_bytes,
+                np.arange(first, first + n, dtype=np.uint32),
+                crcs,
+            )
+            self._rows_file.append(digests, specs)
+            self._rows += n
+            return specs
+
+    def sync(self) -> None:
+        with self._lock:
+            if self._fd >= 0:
+                self._disk.sync(self._fd)
+                self._rows_file.sync()
+
+    def seal(self) -> None:
+        with self._lock:
+            if self._fd < 0:
+                return
+            self._disk.write(self._fd, npy_header(self._dtype, self._shape, self._rows), 0)
+            self._disk.release_reserved(self._fd)
+            self._disk.sync(self._fd)
+            self._rows_file.sync()
+            self._close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            self._disk.close(self._fd)
+            self._fd = -1
+        self._rows_file.close()
+
+
+def seal_abandoned(path: Path, rows: int, disk: Disk) -> None:
+    """Write the final header of a segment whose process died with ``rows`` valid rows.
+
+    Errors: ValueError when the file's own header is not one of ours.
+    """
+    fd = disk.open(path)
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            if version != (1, 0) or file.tell() != HEADER_BYTES:
+                raise ValueError(f"{path.name} is no segment of this format")
+        disk.write(fd, npy_header(np.dtype(dtype).str, tuple(shape[1:]), rows), 0)
+        disk.release_reserved(fd)
+        disk.sync(fd)
+    finally:
+        disk.close(fd)

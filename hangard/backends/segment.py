@@ -1,0 +1,100 @@
+"""What every segment offers, and the ``.rows`` file that each keeps beside its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hangard.backends.disk import Disk
+from hangard.encoding.rows import HEADER_BYTES, encode_rows, rows_header
+from hangard.model.directory import rows_path
+
+Bytes = npt.NDArray[np.uint8]
+Checksums = npt.NDArray[np.uint32]
+
+
+class Segment(Protocol):
+    """One data file of a backend: appended to while open, unchanged for ever once sealed.
+
+    Appends may come from several threads at once. After an append raised, nothing of that batch is
+    named anywhere; the segment may be sealed, or used on.
+    """
+
+    number: int
+    format_code: int
+    path: Path
+
+    @property
+    def length_bytes(self) -> int:
+        """Valid bytes of the data file."""
+
+    @property
+    def rows_bytes(self) -> int:
+        """Valid bytes of the ``.rows`` file (of a log: of itself)."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next batch belongs into another segment."""
+
+    def append(self, rows: Bytes, digests: Bytes, crcs: Checksums) -> Bytes:
+        """Store rows (n, row bytes); their specs (n, 32).
+
+        When it returns, rows and their ``.rows`` record outlive this process.
+        Errors: NoSpace before anything is named; OSError.
+        """
+
+    def sync(self) -> None:
+        """Make all that was appended durable. Errors: NoSpace, Corrupt (``sync-failed``)."""
+
+    def seal(self) -> None:
+        """Bring the file into its final form and make it durable; no append after this."""
+
+    def close(self) -> None:
+        """Release the files; may be called twice."""
+
+
+class RowsFile:
+    """Appends to the ``.rows`` file of one segment."""
+
+    def __init__(self, disk: Disk, data_path: Path, number: int) -> None:
+        self._disk = disk
+        self._fd = disk.create(Path(rows_path(str(data_path))))
+        disk.write(self._fd, rows_header(number), 0)
+        self.length_bytes = HEADER_BYTES
+
+    def append(self, digests: Bytes, specs: Bytes) -> None:
+        record = encode_rows(digests, specs)
+        self._disk.write(self._fd, record, self.length_bytes)
+        self.length_bytes += len(record)
+
+    def sync(self) -> None:
+        self._disk.sync(self._fd)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            self._disk.close(self._fd)
+            self._fd = -1
+
+
+class Reservation:
+    """Disk space taken ahead of an append-only file's end, in steps that grow with the file."""
+
+    STEP_BYTES_MIN = 1 << 20
+    STEP_BYTES_MAX = 64 << 20
+
+    def __init__(self, disk: Disk, fd: int, length_bytes: int) -> None:
+        self._disk = disk
+        self._fd = fd
+        self._reserved_bytes = length_bytes
+
+    def ensure(self, end_bytes: int) -> None:
+        """Space up to ``end_bytes`` is there when this returns. Errors: NoSpace."""
+        if end_bytes <= self._reserved_bytes:
+            return
+        step = min(max(end_bytes // 2, self.STEP_BYTES_MIN), self.STEP_BYTES_MAX)
+        wanted = end_bytes - self._reserved_bytes
+        self._disk.reserve(self._fd, self._reserved_bytes, max(wanted, step))
+        self._reserved_bytes += max(wanted, step)
