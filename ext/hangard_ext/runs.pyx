@@ -44,6 +44,7 @@ Look-ups check every bound but no checksum: a damaged digest is not found, and a
 to bytes whose own CRC32C fails. `Run.verify` and merges check the checksums.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -242,6 +243,8 @@ cdef uint64_t find_in(
     return hits
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Run:
     """A run over a buffer, usually a mapped file, which it keeps alive.
 
@@ -361,6 +364,8 @@ cdef inline bint block_is_good(const View *view, uint64_t block) noexcept nogil:
     )
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Runs:
     """Several runs, asked in the order given: put the newest first. Cheap to make, never changes."""
 
@@ -425,6 +430,8 @@ cdef class Runs:
         return spec[:DIGEST] if found else None
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class RunWriter:
     """The bytes of a run, piece by piece, from entries that come in ascending order.
 
@@ -630,6 +637,8 @@ cdef struct Cursor:
     Py_ssize_t run
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Merger:
     """The entries of several runs in ascending order, of equal digests that of the last run."""
 

@@ -10,6 +10,7 @@ Source   open addressing with linear probing (Knuth, TAOCP volume 3, section 6.4
 Every call works without the GIL and under the table's own lock; threads may share a table.
 """
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy
@@ -96,6 +97,8 @@ cdef inline uint64_t probe(
         slot = (slot + 1) & table.mask
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Table:
     """Digest -> spec, the newest kept; see the module."""
 
