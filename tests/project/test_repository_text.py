@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 
-import pytest
 from project.sources import ROOT, all_modules, text_files
 
 FILE_LINES_MAX = 500
@@ -62,17 +61,3 @@ def test_every_module_says_what_it_is():
         if path.suffix == ".py" and not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert silent == []
-
-
-def section(title: str) -> str:
-    text = (ROOT / "README.md").read_text()
-    return text.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
-
-
-@pytest.mark.parametrize("title", ["Try it", "Test it"])
-def test_readme_has_one_command_that_needs_no_active_environment(title):
-    blocks = re.findall(r"```sh\n(.*?)```", section(title), re.DOTALL)
-    assert section(title).count("```") == 2
-    assert len(blocks) == 1
-    assert "-m venv" in blocks[0]
-    assert "activate" not in blocks[0]

@@ -1,0 +1,1 @@
+"""The command line. It uses hangard_client; only ``serve`` knows the daemon."""

@@ -1,0 +1,1 @@
+"""``hangard demo``: several processes write real images at once, another reads them all back."""

@@ -1,0 +1,1 @@
+"""``hangard import COLUMN PATH``: samples from files that people have."""

@@ -1,0 +1,56 @@
+"""What an import reads: a known number of equal samples, given in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+BATCH_BYTES = 4 * 1024 * 1024
+
+Keys: TypeAlias = range | list[str]
+Batch: TypeAlias = tuple[Keys, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class SampleKind:
+    """What every sample of an import looks like; it decides the schema of a new column."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def batch_samples(self) -> int:
+        """Samples in a batch of about BATCH_BYTES."""
+        sample_bytes = self.dtype.itemsize * int(np.prod(self.shape, dtype=np.int64))
+        return max(1, BATCH_BYTES // max(1, sample_bytes))
+
+
+class Samples(Protocol):
+    """Samples of one file or folder."""
+
+    kind: SampleKind
+    total: int
+
+    def batches(self) -> Iterator[Batch]:
+        """(keys, rows of shape (n, *kind.shape)), each sample once. Memory is bounded."""
+        ...
+
+    def close(self) -> None:
+        """Close what was opened; may be called several times."""
+        ...
+
+
+def ranges(total: int, step: int) -> Iterator[range]:
+    """0 .. total - 1 in stretches of at most ``step``."""
+    for start in range(0, total, step):
+        yield range(start, min(start + step, total))
+
+
+def listed(names: Sequence[str], shown: int = 10) -> str:
+    """Names for a message, the first few."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
