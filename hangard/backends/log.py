@@ -1,0 +1,118 @@
+"""Format code 20, ``log``: small rows of any column, and all tree nodes.
+
+Shapes   rows (n, bytes of a sample) or ragged bytes (blob, ends (n,)).
+Units    offsets and lengths in bytes.
+Errors   NoSpace before anything is named; Closed after sealing.
+Format   hangard.encoding.log; its records carry digest and checksum, so a log is its own ``.rows``
+         file. Spec: offset and length of the payload.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from hangard_ext.logrecord import KIND_NODE, KIND_SAMPLE, LOG_FORMAT_CODE, pack_ragged, pack_rows
+
+from hangard.backends.disk import Disk
+from hangard.backends.segment import Bytes, Checksums, Reservation
+from hangard.encoding.log import HEADER_BYTES, log_header
+from hangard.errors import Closed
+from hangard.limits import LOG_BYTES_MAX
+
+
+class Log:
+    """One log file. Thread-safe; a sync does not hold up appends."""
+
+    format_code = LOG_FORMAT_CODE
+
+    def __init__(self, path: Path, number: int, disk: Disk) -> None:
+        """Create the file. Errors: FileExistsError, NoSpace."""
+        self.path = path
+        self.number = number
+        self.length_bytes = HEADER_BYTES
+        self._disk = disk
+        self._lock = threading.Lock()
+        self._closing = threading.Lock()  # taken before _lock; keeps the file open during a sync
+        self._synced_bytes = 0
+        self._fd = disk.create(path)
+        disk.write(self._fd, log_header(number), 0)
+        self._reservation = Reservation(disk, self._fd, HEADER_BYTES)
+
+    @property
+    def rows_bytes(self) -> int:
+        return self.length_bytes
+
+    @property
+    def is_full(self) -> bool:
+        return self.length_bytes >= LOG_BYTES_MAX
+
+    def append(self, rows: Bytes, digests: Bytes, crcs: Checksums) -> Bytes:
+        rows = np.ascontiguousarray(rows).reshape(len(digests), -1 if rows.size else 0)
+        return self._append(
+            lambda offset: pack_rows(KIND_SAMPLE, self.number, offset, rows, digests, crcs)
+        )
+
+    def append_ragged(
+        self,
+        blob: bytes | memoryview,
+        ends: npt.NDArray[np.uint64],
+        digests: Bytes,
+        crcs: Checksums,
+        shape_ids: npt.NDArray[np.uint32] | None = None,
+    ) -> Bytes:
+        """Store rows of any lengths, ragged; their specs (n, 32). Errors: as ``append``."""
+        return self._append(
+            lambda offset: pack_ragged(
+                KIND_SAMPLE, self.number, offset, blob, ends, digests, crcs, shape_ids=shape_ids
+            )
+        )
+
+    def append_nodes(
+        self, digests: Bytes, blob: bytes | memoryview, ends: npt.NDArray[np.uint64]
+    ) -> Bytes:
+        """Store tree nodes, ragged; their specs (n, 32). Errors: as ``append``."""
+        return self._append(
+            lambda offset: pack_ragged(KIND_NODE, self.number, offset, blob, ends, digests)
+        )
+
+    def _append(self, pack: Callable[[int], tuple[bytes, Bytes]]) -> Bytes:
+        # Packed under the lock, because a record's checksum covers its offset.
+        with self._lock:
+            if self._fd < 0:
+                raise Closed(f"log {self.path.name} is sealed", code="segment-sealed")
+            start = self.length_bytes
+            records, specs = pack(start)
+            self._reservation.ensure(start + len(records))
+            self._disk.write(self._fd, records, start)
+            self.length_bytes = start + len(records)
+            return specs
+
+    def sync(self) -> None:
+        with self._closing:
+            self._sync()
+
+    def _sync(self) -> None:
+        length = self.length_bytes
+        if self._fd >= 0 and length != self._synced_bytes:
+            self._disk.sync(self._fd)
+            self._synced_bytes = length
+
+    def seal(self) -> None:
+        with self._closing, self._lock:
+            if self._fd >= 0:
+                self._disk.release_reserved(self._fd)
+                self._sync()
+                self._close()
+
+    def close(self) -> None:
+        with self._closing, self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            self._disk.close(self._fd)
+            self._fd = -1
