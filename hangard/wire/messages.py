@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from hangard.errors import HangardError, rebuild
 from hangard.limits import KEY_TEXT_BYTES_MAX, MESSAGE_BYTES_MAX
 from hangard.model.schema import Kind, Layout, Schema
 
@@ -19,6 +20,30 @@ Name = Annotated[str, msgspec.Meta(max_length=KEY_TEXT_BYTES_MAX)]
 Digest32 = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 Bytes16 = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class ErrorMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """An error as it travels: class name and code of ``hangard.errors``."""
+
+    error: str
+    code: str
+    message: str
+    details: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, error: HangardError) -> ErrorMessage:
+        return cls(
+            error=type(error).__name__,
+            code=error.code,
+            message=error.message,
+            details=error.details,
+        )
+
+    def rebuild(self) -> HangardError:
+        """The error as its class; details that an error's own arguments hide are dropped."""
+        hidden = {"message", "code", "class_name"}
+        details = {name: value for name, value in self.details.items() if name not in hidden}
+        return rebuild(self.error, self.code, self.message, details)
 
 
 class Choice(msgspec.Struct, frozen=True, array_like=True):
@@ -129,8 +154,16 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     pid: Count = 0
 
 
-class SessionName(msgspec.Struct, frozen=True, kw_only=True):
-    """A session by id: to resume it, or to take the lease of an exclusive one."""
+class ResumeSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Attach to a session. A client that goes on after the daemon's end names the last sequence
+    number that was accepted from it, and is refused if that change is lost."""
+
+    session: Name
+    last_sequence: Count = 0
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold an exclusive session for as long as this request's connection is open."""
 
     session: Name
 
@@ -153,10 +186,15 @@ class StagedColumn(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SessionState(msgspec.Struct, frozen=True, kw_only=True):
-    """A session when it was opened, resumed or its columns changed."""
+    """A session as a client attaches to it, or after its columns changed.
+
+    ``next_sequence``  the first number of this client's own stream: its upper 16 bits name the
+                       stream, the lower 48 count; 0 when the client was attached before
+    """
 
     info: SessionInfo
     epoch: bytes
+    next_sequence: int
     columns: dict[str, StagedColumn]
 
 
@@ -188,38 +226,31 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ChangeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Header of a change request.
 
-    ``writer``  one client of the session; each counts its requests by ``number`` from 1, without
-                gaps, so that a request that is sent twice is applied once
+    ``epoch``     of the daemon's life in which the client attached
+    ``sequence``  number of the first change; the others follow without gaps, so that a request
+                  that is sent twice is applied once
     """
 
     session: Name
-    writer: Bytes16
-    number: Annotated[int, msgspec.Meta(ge=1)]
+    epoch: bytes
+    sequence: Count
     changes: tuple[Change, ...]
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The changes are in the daemon's hands. ``sequence`` is the session's number of the last."""
+    """The changes are in the daemon's hands. ``failure``: changes accepted before could not be
+    stored; the client raises it at the next call."""
 
-    sequence: int
-    epoch: bytes
+    failure: ErrorMessage | None = None
 
 
 class CommitBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Header of a commit request; few small changes may ride on it."""
+    """Header of a commit request. Few small changes may ride on it: ``sequence`` numbers the first
+    and ``commit.last_sequence`` the last of them."""
 
     commit: CommitRequest
-    writer: Bytes16
-    number: Count = 0
+    sequence: Count = 0
     changes: tuple[Change, ...] = ()
-
-
-class CommitAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The result, and the session as it goes on."""
-
-    result: CommitResult
-    sequence: int
-    epoch: bytes
 
 
 class FlushRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -233,11 +264,11 @@ class FlushRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class PieceRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Header of one piece of a row that is too large for one request.
 
-    The first piece (offset 0) names the total; pieces come in order. ``drop`` gives an upload up.
+    ``upload`` is the sequence number of the change that will use it. Pieces come in order, the
+    first at offset 0; ``drop`` gives an upload up.
     """
 
     session: Name
-    writer: Bytes16
     upload: Count
     total_bytes: Count
     offset: Count
@@ -345,12 +376,3 @@ class Sessions(msgspec.Struct, frozen=True, kw_only=True):
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
     """It is done, and there is nothing to tell."""
-
-
-class ErrorMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """An error as it travels: class name and code of ``hangard.errors``."""
-
-    error: str
-    code: str
-    message: str
-    details: dict[str, Any] = {}

@@ -23,6 +23,7 @@ class Request(Generic[T]):
     """One request and its answer's type.
 
     ``idempotent``  sending it again after a lost answer changes nothing
+    ``timeout_s``   for the whole answer; 0: no limit
     """
 
     method: Literal["GET", "POST"]
@@ -55,9 +56,15 @@ def open_session(message: messages.OpenSession) -> Request[messages.SessionState
     return _message(protocol.SESSION_OPEN, message, messages.SessionState)
 
 
-def resume_session(session: str) -> Request[messages.SessionState]:
-    name = messages.SessionName(session=session)
-    return _message(protocol.SESSION_RESUME, name, messages.SessionState)
+def resume_session(session: str, last_sequence: int = 0) -> Request[messages.SessionState]:
+    message = messages.ResumeSession(session=session, last_sequence=last_sequence)
+    return _message(protocol.SESSION_RESUME, message, messages.SessionState)
+
+
+def hold_lease(session: str) -> Request[messages.Done]:
+    """The answer's headers come when the lease is held, its body when the session ends."""
+    message = messages.Lease(session=session)
+    return _message(protocol.SESSION_LEASE, message, messages.Done, timeout_s=0.0)
 
 
 def close_session(session: str, *, abort: bool) -> Request[messages.Done]:
@@ -83,8 +90,8 @@ def flush(session: str, last_sequence: int) -> Request[messages.Done]:
     return _message(protocol.FLUSH, message, messages.Done, timeout_s=COMMIT_TIMEOUT_S)
 
 
-def commit(header: messages.CommitBody, sections: Iterable[Any]) -> Request[messages.CommitAnswer]:
-    parse = _parser(messages.CommitAnswer)
+def commit(header: messages.CommitBody, sections: Iterable[Any]) -> Request[messages.CommitResult]:
+    parse = _parser(messages.CommitResult)
     return _frames(protocol.COMMIT, header, sections, parse, timeout_s=COMMIT_TIMEOUT_S)
 
 

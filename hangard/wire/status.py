@@ -22,7 +22,6 @@ from hangard.errors import (
     NotFound,
     PermissionDenied,
     Unavailable,
-    rebuild,
 )
 from hangard.wire.messages import ErrorMessage
 
@@ -71,10 +70,7 @@ def headers_of(error: HangardError) -> dict[str, str]:
 
 def encode_error(error: HangardError) -> bytes:
     """The body of an error answer."""
-    message = ErrorMessage(
-        error=type(error).__name__, code=error.code, message=error.message, details=error.details
-    )
-    return msgspec.msgpack.encode(message)
+    return msgspec.msgpack.encode(ErrorMessage.of(error))
 
 
 def decode_error(status: int, body: bytes) -> HangardError:
@@ -86,8 +82,4 @@ def decode_error(status: int, body: bytes) -> HangardError:
             f"the peer answered with HTTP status {status} and no message: is it hangard?",
             code="unreadable-answer",
         )
-    details = {key: value for key, value in message.details.items() if key not in _RESERVED}
-    return rebuild(message.error, message.code, message.message, details)
-
-
-_RESERVED: Final = frozenset({"message", "code", "class_name"})
+    return message.rebuild()

@@ -22,7 +22,7 @@ def put(keys: list[bytes], rows: bytes) -> tuple[Change, list[object]]:
 
 
 def request(*changes: Change) -> ChangeRequest:
-    return ChangeRequest(session="s", writer=bytes(16), number=1, changes=changes)
+    return ChangeRequest(session="s", epoch=bytes(16), sequence=1, changes=changes)
 
 
 def body_of(*puts: tuple[Change, list[object]]) -> bytes:

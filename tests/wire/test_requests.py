@@ -16,15 +16,14 @@ def test_a_commit_request_carries_changes_and_parses_its_answer():
         strategy=(messages.Choice("faces", b"\x10", "ours"),),
     )
     change = messages.Change(kind="put", column="faces", count=1, keys_bytes=1, rows_bytes=2)
-    header = messages.CommitBody(commit=commit, writer=bytes(16), number=4, changes=(change,))
+    header = messages.CommitBody(commit=commit, sequence=4, changes=(change,))
     request = requests.commit(header, [b"\x10", np.array([1], "<u4"), b"ab"])
     body = b"".join(request.body)
     found, view, offset = frames.split_header(body, messages.CommitBody)
     assert found == header
     assert bytes(frames.join_changes(view, offset, found.changes)[0].rows) == b"ab"
 
-    result = messages.CommitResult(digest=bytes(32), branch="main")
-    answer = messages.CommitAnswer(result=result, sequence=4, epoch=bytes(16))
+    answer = messages.CommitResult(digest=bytes(32), branch="main")
     assert request.parse(msgspec.msgpack.encode(answer)) == answer
 
 
