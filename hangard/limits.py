@@ -19,7 +19,9 @@ MESSAGE_BYTES_MAX = 64 * KIB  # a commit message
 METADATA_BYTES_MAX = 256 * KIB  # a commit's metadata, encoded
 REQUEST_KEYS_MAX = 1_000_000  # keys of one change request
 REQUEST_HEADER_BYTES_MAX = 1 * MIB
-REQUEST_BODY_BYTES_MAX = 64 * MIB  # a sample above it travels in pieces
+REQUEST_BODY_BYTES_MAX = 64 * MIB
+PIECE_BYTES_MAX = 8 * MIB  # a row above it travels in pieces
+PIECE_BODY_BYTES_MAX = PIECE_BYTES_MAX + REQUEST_HEADER_BYTES_MAX
 
 # Memory of the daemon
 MEMORY_BYTES_MAX = 512 * MIB  # request bodies, private copies and windows together

@@ -1,0 +1,274 @@
+"""A session's changes on their way to the daemon: in order, one request at a time.
+
+Every request is numbered. An answer that was lost is asked for again under the same number; when
+another daemon took the place of the one that accepted them, the session is resumed, which fails if
+that daemon does not have all that was accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import msgspec
+
+from hangard.errors import Busy, Closed, HangardError, Unavailable, UnknownSession
+from hangard.limits import CONFLICT_KEYS_MAX, PIECE_BYTES_MAX, REQUEST_KEYS_MAX
+from hangard.wire import requests
+from hangard.wire.messages import (
+    Change,
+    ChangeRequest,
+    CommitBody,
+    CommitRequest,
+    CommitResult,
+    PieceRequest,
+    SessionState,
+)
+from hangard_client.buffers import Batch
+from hangard_client.connection import Connection
+
+T = TypeVar("T")
+
+REQUEST_BYTES = 4 * 1024 * 1024  # rows of one request; more are cut at rows
+RESUMES_MAX = 3
+_RESUME_CODES = frozenset({"epoch-changed", "unknown-stream"})
+
+
+class Sender:
+    """Belongs to the connection's event loop; ``state`` is the session as last heard of."""
+
+    def __init__(self, connection: Connection, state: SessionState) -> None:
+        self.state = state
+        self._connection = connection
+        self._lock = asyncio.Lock()
+        self._next = state.next_sequence
+        self._epoch = state.epoch
+        self._is_attached = True
+        self._failure: HangardError | None = None
+        self._unsent: list[Batch] = []
+
+    @property
+    def session(self) -> str:
+        return self.state.info.id
+
+    async def post(self, batch: Batch) -> None:
+        """Send a batch; when this returns the daemon has it.
+
+        After Unavailable or Busy it is kept and sent before anything else.
+        Errors: those of the daemon for this batch. What it reports of earlier ones waits for
+        ``raise_failure``.
+        """
+        async with self._lock:
+            self._unsent += cut(batch)
+            await self._post_unsent()
+
+    async def commit(self, request: CommitRequest, riding: Sequence[Batch]) -> CommitResult:
+        """Commit; small batches ride on the request. They are staged although it fails."""
+        async with self._lock:
+            await self._post_unsent()
+            self.raise_failure()
+            changes, sections = changes_of(riding)
+
+            async def attempt() -> CommitResult:
+                last = self._next + len(changes) - 1
+                numbered = msgspec.structs.replace(
+                    request, session=self.session, last_sequence=last, epoch=self._epoch
+                )
+                body = CommitBody(commit=numbered, sequence=self._next, changes=changes)
+                self._is_attached = not changes
+                try:
+                    result = await self._connection.send(requests.commit(body, sections))
+                except HangardError as error:
+                    if error.details.pop("accepted", 0) == last:
+                        self._next, self._is_attached = last + 1, True
+                    raise
+                self._next, self._is_attached = last + 1, True
+                return result
+
+            try:
+                return await self._with_resume(attempt)
+            except HangardError:
+                if not self._is_attached:
+                    self._unsent = list(riding)
+                raise
+
+    async def flush(self) -> None:
+        """Wait until everything that was sent survives a crash of the daemon."""
+
+        async def attempt() -> None:
+            await self._connection.send(requests.flush(self.session, self._next - 1))
+
+        await self.ask(attempt)
+
+    async def ask(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Run ``attempt()``, which asks about this session, behind everything posted before.
+
+        A session that the daemon does not know yet (it was restarted) is resumed first.
+        """
+        async with self._lock:
+            await self._post_unsent()
+            self.raise_failure()
+            return await self._with_resume(attempt)
+
+    def raise_failure(self) -> None:
+        """Errors: what the daemon reported of changes that it had accepted; once."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    async def _post_unsent(self) -> None:
+        while self._unsent:
+            try:
+                await self._post_part(self._unsent[0])
+            except (Unavailable, Busy):
+                raise
+            except HangardError as error:
+                lost = self._unsent.pop(0)
+                error.details.setdefault("keys", named_keys(lost))
+                error.details.setdefault("total", len(lost))
+                raise
+            self._unsent.pop(0)
+
+    async def _post_part(self, batch: Batch) -> None:
+        changes, sections = changes_of([batch])
+
+        async def attempt() -> None:
+            numbered, parts = changes, sections
+            if batch.rows_bytes > PIECE_BYTES_MAX:
+                numbered = await self._upload(changes, sections)
+                parts = [*sections[:2], b"", *sections[3:]]
+            header = ChangeRequest(
+                session=self.session, epoch=self._epoch, sequence=self._next, changes=numbered
+            )
+            # Until an answer comes it is unknown whether the numbers are used up.
+            self._is_attached = False
+            accepted = await self._connection.send(requests.change(header, parts))
+            self._next += len(changes)
+            self._is_attached = True
+            if accepted.failure is not None:
+                self._failure = accepted.failure.rebuild()
+
+        await self._with_resume(attempt)
+
+    async def _upload(self, changes: tuple[Change, ...], sections: list[Any]) -> tuple[Change, ...]:
+        """Send the rows of the first change, one large row, in pieces."""
+        rows = memoryview(sections[2]).cast("B")
+        number = self._next
+        for offset in range(0, len(rows), PIECE_BYTES_MAX):
+            piece = rows[offset : offset + PIECE_BYTES_MAX]
+            header = PieceRequest(
+                session=self.session,
+                upload=number,
+                total_bytes=len(rows),
+                offset=offset,
+                length=len(piece),
+            )
+            await self._connection.send(requests.piece(header, piece))
+        first = msgspec.structs.replace(changes[0], rows_bytes=0, rows_in="upload", rows_id=number)
+        return (first, *changes[1:])
+
+    async def _with_resume(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        for _ in range(RESUMES_MAX):
+            if not self._is_attached:
+                await self._resume()
+            try:
+                return await attempt()
+            except HangardError as error:
+                if error.code not in _RESUME_CODES:
+                    raise
+                self._is_attached = False
+        raise Closed(
+            f"session {self.session}: the daemon was restarted again and again",
+            code="epoch-changed",
+        )
+
+    async def _resume(self) -> None:
+        """Attach again; what was accepted before must still be there.
+
+        Errors: Closed (``staged-changes-lost``, or ``session-ended`` if the session is gone).
+        """
+        last = self._next - 1
+        try:
+            self.state = await self._connection.send(requests.resume_session(self.session, last))
+        except UnknownSession as error:
+            raise Closed(
+                f"session {self.session} has ended: aborted, expired or closed elsewhere",
+                code="session-ended",
+                session=self.session,
+            ) from error
+        self._next, self._epoch = self.state.next_sequence, self.state.epoch
+        self._is_attached = True
+
+
+def cut(batch: Batch) -> list[Batch]:
+    """A batch as parts that each fit one request; rows above PIECE_BYTES_MAX come alone."""
+    keys, ends = batch.keys
+    row_bytes = max(1, batch.schema.sample_bytes)
+    rows = min(REQUEST_KEYS_MAX // 2, max(1, REQUEST_BYTES // row_bytes))
+    if len(ends) <= rows and len(batch.deleted[1]) <= REQUEST_KEYS_MAX // 2:
+        return [batch]
+    parts = []
+    for start in range(0, len(ends), rows):
+        stop = min(start + rows, len(ends))
+        first = int(ends[start - 1]) if start else 0
+        part_keys = keys[first : int(ends[stop - 1])], ends[start:stop] - first
+        none = b"", ends[:0]
+        parts.append(replace(batch, keys=part_keys, rows=batch.rows[start:stop], deleted=none))
+    blob, stops = batch.deleted
+    step = REQUEST_KEYS_MAX // 2
+    for start in range(0, len(stops), step):
+        stop = min(start + step, len(stops))
+        first = int(stops[start - 1]) if start else 0
+        deleted = blob[first : int(stops[stop - 1])], stops[start:stop] - first
+        no_rows = replace(batch, keys=(b"", ends[:0]), rows=batch.rows[:0], deleted=deleted)
+        parts.append(no_rows)
+    return parts
+
+
+def changes_of(batches: Sequence[Batch]) -> tuple[tuple[Change, ...], list[Any]]:
+    """Headers and sections (keys, ends, rows of each) of some batches."""
+    changes: list[Change] = []
+    sections: list[Any] = []
+    for batch in batches:
+        if len(batch.keys[1]):
+            changes.append(
+                Change(
+                    kind="put",
+                    column=batch.column,
+                    count=len(batch.keys[1]),
+                    keys_bytes=len(batch.keys[0]),
+                    dtype=batch.schema.dtype,
+                    shape=batch.schema.shape,
+                    rows_bytes=batch.rows_bytes,
+                )
+            )
+            sections += [*batch.keys, row_buffer(batch)]
+        if len(batch.deleted[1]):
+            changes.append(
+                Change(
+                    kind="delete",
+                    column=batch.column,
+                    count=len(batch.deleted[1]),
+                    keys_bytes=len(batch.deleted[0]),
+                )
+            )
+            sections += [*batch.deleted, b""]
+    return tuple(changes), sections
+
+
+def row_buffer(batch: Batch) -> Any:
+    """The rows' bytes without a copy; complex and float16 rows, too, are plain bytes."""
+    return batch.rows.reshape(-1).view("u1") if batch.rows.size else b""
+
+
+def named_keys(batch: Batch) -> list[list[Any]]:
+    """[column, encoded key] of the first keys of a batch, as ``details["keys"]`` lists them."""
+    result: list[list[Any]] = []
+    for blob, ends in (batch.keys, batch.deleted):
+        start = 0
+        for end in ends[: CONFLICT_KEYS_MAX - len(result)].tolist():
+            result.append([batch.column, blob[start:end]])
+            start = end
+    return result
