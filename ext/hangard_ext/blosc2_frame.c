@@ -300,6 +300,8 @@ static void read_raw(reading *r, int64_t index) {
     const uint8_t *stored = stored_bytes(r, spec);
     uint64_t length = load_u32(spec + 16), row = load_u32(spec + 20);
     uint64_t row_bytes = (uint64_t)r->row_bytes;
+    /* A row that is stored on its own: its number in the file, if it has one, says nothing here. */
+    if (length == row_bytes) row = 0;
     if (stored == NULL || row_bytes > length || row > (length - row_bytes) / row_bytes) {
         mark_bad(r, index);
         return;

@@ -16,6 +16,13 @@ Bytes = npt.NDArray[np.uint8]
 Checksums = npt.NDArray[np.uint32]
 
 
+class SegmentLost(Exception):
+    """The process that wrote the segment died; nothing of the batch is named.
+
+    Seal it and append the same batch to a new segment. All that was appended before is intact.
+    """
+
+
 class Segment(Protocol):
     """One data file of a backend: appended to while open, unchanged for ever once sealed.
 
@@ -43,7 +50,7 @@ class Segment(Protocol):
         """Store rows (n, row bytes); their specs (n, 32).
 
         When it returns, rows and their ``.rows`` record outlive this process.
-        Errors: NoSpace before anything is named; OSError.
+        Errors: NoSpace before anything is named; OSError; SegmentLost.
         """
 
     def sync(self) -> None:
