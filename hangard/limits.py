@@ -37,6 +37,7 @@ SEGMENTS_OPEN_MAX = 32  # open for writing
 MAPPED_FILES_MAX = 512  # mapped by one reader
 INDEX_SMALL_ENTRIES_MAX = 4096  # a commit of no more goes to LMDB, above it a run is written
 INDEX_RECENT_ENTRIES_MAX = 262_144  # entries kept in LMDB before they become a run
+INDEX_FRESH_ENTRIES_MAX = 1_048_576  # entries in memory only before a checkpoint is due
 
 # LMDB
 LMDB_MAP_BYTES = 256 * GIB

@@ -74,7 +74,7 @@ cdef extern from "digestorder.h" nogil:
 RUN_MAGIC = b"HGDRUN\0\0"
 RUN_FOOTER_MAGIC = b"HGDRUNE\0"
 RUN_VERSION = 1
-RUN_ENTRIES_MAX = 1 << 22  # a merge of so many takes about a second
+RUN_ENTRIES_MAX = 1 << 26  # what the format is meant for; merges stop far below
 RUNS_MERGED_MAX = 64  # at once
 
 cdef enum:

@@ -79,6 +79,15 @@ class Disk:
         finally:
             os.close(fd)
 
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a file its final name; durable after ``sync_directory``."""
+        with _translated(target):
+            os.rename(source, target)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file; one that is gone already is no error. Those who mapped it keep it."""
+        path.unlink(missing_ok=True)
+
     def free_bytes(self, path: Path) -> int:
         """Bytes that this process may still write on the file system of ``path``."""
         found = os.statvfs(path)

@@ -9,6 +9,7 @@ Format   hangard.encoding.log; its records carry digest and checksum, so a log i
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,9 @@ from hangard_ext.logrecord import KIND_NODE, KIND_SAMPLE, LOG_FORMAT_CODE, pack_
 
 from hangard.backends.disk import Disk
 from hangard.backends.segment import Bytes, Checksums, Reservation
-from hangard.encoding.log import HEADER_BYTES, log_header
-from hangard.errors import Closed
+from hangard.encoding import log as encoding
+from hangard.encoding.log import HEADER_BYTES, log_header, log_number
+from hangard.errors import Closed, Corrupt
 from hangard.limits import LOG_BYTES_MAX
 
 
@@ -116,3 +118,23 @@ class Log:
         if self._fd >= 0:
             self._disk.close(self._fd)
             self._fd = -1
+
+
+def scan_log(path: Path, number: int, start: int = 0) -> tuple[Bytes, Bytes, int]:
+    """Digests (n, 32), specs (n, 32) of a log's whole records from byte ``start`` on, and their end.
+
+    ``start`` is 0 or an end that an earlier scan gave. A torn tail ends the records; a file shorter
+    than its header (its process died while creating it) holds none.
+    Errors: Corrupt (``not-a-log``) for a file that is none, or that of another segment.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEADER_BYTES)
+        if len(head) < HEADER_BYTES:
+            none = np.empty((0, 32), np.uint8)
+            return none, none.copy(), 0
+        if log_number(head) != number:
+            raise Corrupt(f"{path.name} is the log of segment {log_number(head)}", code="not-a-log")
+        # The records are copied out of the mapping, which ends with this block.
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            records = encoding.scan_log(memoryview(mapped), start)
+    return records.digests, records.specs, records.end_bytes

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from contracts.segment_contract import ROW_BYTES, Bytes, SegmentContract, make_rows
 from hangard_ext.digest import crc32c
 from hangard_ext.logrecord import KIND_NODE, KIND_SAMPLE
@@ -10,8 +11,10 @@ from hangard_ext.recordspec import unpack_many
 
 from hangard.backends.disk import Disk
 from hangard.backends.log import Log
+from hangard.backends.log import scan_log as scan_log_file
 from hangard.backends.segment import Segment
-from hangard.encoding.log import scan_log
+from hangard.encoding.log import log_header, scan_log
+from hangard.errors import Corrupt
 
 
 def payloads(log: Segment, specs: Bytes) -> list[bytes]:
@@ -86,3 +89,31 @@ def test_a_sync_without_new_records_costs_nothing(tmp_path: Path) -> None:
     assert disk.syncs == 2
     log.seal()
     assert disk.syncs == 2
+
+
+def test_a_log_whose_process_died_is_scanned_from_any_position(tmp_path: Path) -> None:
+    log = Log(tmp_path / "a.log", 3, Disk())
+    log.append(*make_rows(2, 0))
+    position = log.length_bytes
+    specs = log.append(*make_rows(3, 1))
+    log.close()
+    with log.path.open("ab") as file:
+        file.write(b"HREC torn")
+    digests, found, end = scan_log_file(log.path, 3, position)
+    assert np.array_equal(found, specs)
+    assert np.array_equal(digests, make_rows(3, 1)[1])
+    assert end == log.length_bytes
+    assert len(scan_log_file(log.path, 3)[0]) == 5
+    with pytest.raises(Corrupt, match="segment 3"):
+        scan_log_file(log.path, 4)
+
+
+@pytest.mark.parametrize("length", [0, 7, 16])
+def test_a_log_whose_process_died_while_creating_it_has_no_records(
+    tmp_path: Path, length: int
+) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(log_header(3)[:length])
+    digests, specs, end = scan_log_file(path, 3)
+    assert len(digests) == len(specs) == 0
+    assert end == length // 16 * 16

@@ -1,0 +1,242 @@
+"""From digest to spec, for the one process that writes.
+
+Entries begin *fresh*, in memory only. A checkpoint makes them durable: few go into LMDB and are
+*recent* from then on; many, or when LMDB holds many, go into a run together with the recent ones.
+Runs are merged in the background.
+
+Shapes   digests, specs (n, 32) uint8.
+Units    lengths in bytes, sizes of runs in entries.
+Errors   NoSpace; Corrupt (``damaged-run``).
+Order    an entry is looked for among the fresh, the recent and the runs, and moves in the same
+         direction, into the new place before it leaves the old one; so a look-up, which takes no
+         lock, never misses one that moves.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from hangard_ext.runs import Run, Runs, merge_runs, sort_entries
+from hangard_ext.table import Table
+
+from hangard.errors import Corrupt
+from hangard.index.merging import plan_merge
+from hangard.index.runfiles import RunDisk, run_pieces, write_run_file
+from hangard.limits import (
+    INDEX_FRESH_ENTRIES_MAX,
+    INDEX_RECENT_ENTRIES_MAX,
+    INDEX_SMALL_ENTRIES_MAX,
+)
+from hangard.model.directory import run_path
+from hangard.model.files import FileRecord
+from hangard.reading.runs import open_run
+
+Bytes = npt.NDArray[np.uint8]
+Publish = Callable[[str, FileRecord, tuple[str, ...]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The fresh entries of one moment, sorted by digest."""
+
+    digests: Bytes
+    specs: Bytes
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run in use."""
+
+    path: str
+    record: FileRecord
+    run: Run
+
+
+class Index:
+    """Thread-safe. ``pending`` to ``checkpointed`` is for one thread at a time, ``merge`` too."""
+
+    def __init__(self, directory: Path, disk: RunDisk) -> None:
+        """An empty index whose run files lie below ``directory`` (``PATH/.hangard``)."""
+        self._directory = directory
+        self._disk = disk
+        self._lock = threading.Lock()
+        self._fresh = Table()
+        self._recent = Table()
+        self._open: tuple[OpenRun, ...] = ()  # the oldest first
+        self._runs = Runs(())  # the same runs, the newest first
+
+    def add_run(self, path: str, record: FileRecord) -> None:
+        """Use a run that LMDB names. Errors: FileNotFoundError, Corrupt (``damaged-run``)."""
+        self._replace_runs((), OpenRun(path, record, open_run(self._directory / path)))
+
+    def load(self, digests: Bytes, specs: Bytes) -> None:
+        """Entries that LMDB holds."""
+        self._recent.add_many(digests, specs)
+
+    def find(self, digest: bytes) -> bytes | None:
+        """The spec of one digest, or None."""
+        return self._fresh.find(digest) or self._recent.find(digest) or self._runs.find(digest)
+
+    def find_many(self, digests: Bytes) -> tuple[Bytes, npt.NDArray[np.bool_]]:
+        """Specs (n, 32) of digests (n, 32), zeros for the absent ones, and which were found."""
+        digests = np.ascontiguousarray(digests)
+        specs = np.zeros((len(digests), 32), np.uint8)
+        found = np.zeros(len(digests), np.uint8)
+        hits = self._fresh.find_many(digests, specs, found)
+        if hits < len(digests):
+            hits += self._recent.find_many(digests, specs, found)
+        if hits < len(digests):
+            self._runs.find_many(digests, specs, found)
+        return specs, found.view(np.bool_)
+
+    def add(self, digests: Bytes, specs: Bytes) -> None:
+        """New entries, in any order; of equal digests the newest counts."""
+        # The lock is for `checkpointed`, which clears an empty table.
+        with self._lock:
+            self._fresh.add_many(np.ascontiguousarray(digests), np.ascontiguousarray(specs))
+
+    def pending(self) -> Pending:
+        """What was added since the last checkpoint. It stays pending until ``checkpointed``.
+
+        What the specs point at must be synced after this call and before the entries are made
+        durable.
+        """
+        return Pending(*self._fresh.items())
+
+    def needs_run(self, pending: Pending) -> bool:
+        """Whether these go into a run (with LMDB's entries) instead of into LMDB."""
+        return (
+            len(pending) > INDEX_SMALL_ENTRIES_MAX
+            or len(self._recent) + len(pending) > INDEX_RECENT_ENTRIES_MAX
+        )
+
+    def write_run(self, number: int, pending: Pending) -> FileRecord:
+        """Write a run of the recent and the pending entries; file and name are durable on return.
+
+        The transaction that names it also empties LMDB's index. Errors: NoSpace.
+        """
+        digests, specs = self._recent.items()
+        digests, specs = sort_entries(
+            np.concatenate([digests, pending.digests]), np.concatenate([specs, pending.specs])
+        )
+        length = write_run_file(
+            self._disk,
+            self._directory / run_path(number),
+            run_pieces(number, digests, specs),
+            len(digests),
+        )
+        return FileRecord("run", number, "sealed", length_bytes=length, entries=len(digests))
+
+    def checkpointed(self, pending: Pending, run: str | None) -> None:
+        """The transaction is durable that holds the pending entries, or names the run of them."""
+        if run is None:
+            self._recent.add_many(pending.digests, pending.specs)
+        else:
+            opened = open_run(self._directory / run)
+            record = FileRecord(
+                "run", opened.number, "sealed", length_bytes=opened.nbytes, entries=len(opened)
+            )
+            self._replace_runs((), OpenRun(run, record, opened))
+            self._recent.clear()
+        with self._lock:
+            self._fresh.discard_many(pending.digests, pending.specs)
+            if len(self._fresh) == 0:
+                self._fresh.clear()  # gives its memory back
+
+    def merge(self, take_number: Callable[[], int], publish: Publish) -> bool:
+        """Merge one group of runs, if one is due; whether something was merged.
+
+        ``publish(path, record, replaced)`` names the new run and drops the replaced ones in one
+        transaction, provided all of them are still named; it returns whether it did. When it raises
+        the new file is left alone, since nobody knows whether it is named.
+        Errors: NoSpace; Corrupt (``damaged-run``), the index is then to be rebuilt.
+        """
+        runs = self._open
+        group = plan_merge([len(opened.run) for opened in runs])
+        if group is None:
+            return False
+        old = runs[group]
+        number = take_number()
+        path = run_path(number)
+        merged = merge_runs([opened.run for opened in old], number)
+        upper_bound = sum(len(opened.run) for opened in old)
+        with _damage_as_corrupt():
+            length = write_run_file(self._disk, self._directory / path, merged, upper_bound)
+        opened = open_run(self._directory / path)
+        record = FileRecord(
+            "run",
+            number,
+            "sealed",
+            length_bytes=length,
+            entries=len(opened),
+            level=1 + max(opened.record.level for opened in old),
+        )
+        replaced = tuple(opened.path for opened in old)
+        if not publish(path, record, replaced):
+            self._disk.unlink(self._directory / path)
+            return False
+        self._replace_runs(replaced, OpenRun(path, record, opened))
+        for name in replaced:
+            self._disk.unlink(self._directory / name)
+        return True
+
+    def _replace_runs(self, replaced: tuple[str, ...], new: OpenRun) -> None:
+        with self._lock:
+            kept = [opened for opened in self._open if opened.path not in replaced]
+            kept.append(new)
+            self._open = tuple(sorted(kept, key=lambda opened: opened.run.sequence))
+            self._runs = Runs(opened.run for opened in reversed(self._open))
+
+    def verify(self) -> None:
+        """Check all checksums of all runs. Errors: Corrupt (``damaged-run``)."""
+        for opened in self._open:
+            with _damage_as_corrupt():
+                opened.run.verify()
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """Whether so much is pending that a checkpoint should come before the next commit."""
+        return len(self._fresh) >= INDEX_FRESH_ENTRIES_MAX
+
+    @property
+    def pending_count(self) -> int:
+        return len(self._fresh)
+
+    @property
+    def recent_count(self) -> int:
+        """Entries in LMDB."""
+        return len(self._recent)
+
+    @property
+    def run_count(self) -> int:
+        return len(self._open)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of the entries in memory; runs are mapped."""
+        return self._fresh.memory_bytes + self._recent.memory_bytes
+
+    def close(self) -> None:
+        """Let go of the runs; may be called twice."""
+        with self._lock:
+            self._open, self._runs = (), Runs(())
+
+
+@contextmanager
+def _damage_as_corrupt() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise Corrupt(
+            f"the index is damaged: {error}. It can be rebuilt from logs and .rows files",
+            code="damaged-run",
+        ) from error
