@@ -88,9 +88,9 @@ class Disk:
         """Remove a file; one that is gone already is no error. Those who mapped it keep it."""
         path.unlink(missing_ok=True)
 
-    def free_bytes(self, path: Path) -> int:
-        """Bytes that this process may still write on the file system of ``path``."""
-        found = os.statvfs(path)
+    def free_bytes(self, where: Path | int) -> int:
+        """Bytes that this process may still write on the file system of a path or open file."""
+        found = os.statvfs(where)
         return found.f_bavail * found.f_frsize
 
     def close(self, fd: int) -> None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from hangard_ext.logrecord import KIND_NODE, KIND_SAMPLE, LOG_FORMAT_CODE, pack_ragged, pack_rows
 
 from hangard.backends.disk import Disk
-from hangard.backends.segment import Bytes, Checksums, Reservation
+from hangard.backends.segment import Bytes, Checksums, Reservation, create_file
 from hangard.encoding import log as encoding
 from hangard.encoding.log import HEADER_BYTES, log_header, log_number
 from hangard.errors import Closed, Corrupt
@@ -40,8 +40,7 @@ class Log:
         self._lock = threading.Lock()
         self._closing = threading.Lock()  # taken before _lock; keeps the file open during a sync
         self._synced_bytes = 0
-        self._fd = disk.create(path)
-        disk.write(self._fd, log_header(number), 0)
+        self._fd = create_file(disk, path, log_header(number))
         self._reservation = Reservation(disk, self._fd, HEADER_BYTES)
 
     @property
@@ -121,7 +120,7 @@ class Log:
 
 
 def scan_log(path: Path, number: int, start: int = 0) -> tuple[Bytes, Bytes, int]:
-    """Digests (n, 32), specs (n, 32) of a log's whole records from byte ``start`` on, and their end.
+    """Digests (n, 32) and specs (n, 32) of a log's records from byte ``start`` on, and their end.
 
     ``start`` is 0 or an end that an earlier scan gave. A torn tail ends the records; a file shorter
     than its header (its process died while creating it) holds none.

@@ -20,7 +20,7 @@ import numpy as np
 from hangard_ext.recordspec import CODEC_RAW, pack_many
 
 from hangard.backends.disk import Disk
-from hangard.backends.segment import Bytes, Checksums, Reservation, RowsFile
+from hangard.backends.segment import Bytes, Checksums, Reservation, RowsFile, create_file
 from hangard.errors import Closed
 from hangard.limits import SEGMENT_BYTES_MAX
 from hangard.model.directory import FORMAT_NUMPY
@@ -51,12 +51,18 @@ class NumpySegment:
         self._shape = shape
         self._disk = disk
         self._lock = threading.Lock()
+        self._closing = threading.Lock()  # taken before _lock; keeps the files open during a sync
         self._row_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         self._rows = 0
-        self._fd = disk.create(path)
-        disk.write(self._fd, npy_header(dtype, shape, 0), 0)
+        self._synced_rows = 0
+        self._fd = create_file(disk, path, npy_header(dtype, shape, 0))
         self._reservation = Reservation(disk, self._fd, HEADER_BYTES)
-        self._rows_file = RowsFile(disk, path, number)
+        try:
+            self._rows_file = RowsFile(disk, path, number)
+        except BaseException:
+            disk.close(self._fd)
+            disk.unlink(path)
+            raise
 
     @property
     def length_bytes(self) -> int:
@@ -95,23 +101,29 @@ class NumpySegment:
             return specs
 
     def sync(self) -> None:
-        with self._lock:
-            if self._fd >= 0:
-                self._disk.sync(self._fd)
-                self._rows_file.sync()
+        # Without the lock that appends take: they go on while the disk is busy.
+        with self._closing:
+            self._sync()
+
+    def _sync(self) -> None:
+        rows = self._rows
+        if self._fd >= 0 and rows != self._synced_rows:
+            self._disk.sync(self._fd)
+            self._rows_file.sync()
+            self._synced_rows = rows
 
     def seal(self) -> None:
-        with self._lock:
+        with self._closing, self._lock:
             if self._fd < 0:
                 return
             self._disk.write(self._fd, npy_header(self._dtype, self._shape, self._rows), 0)
             self._disk.release_reserved(self._fd)
-            self._disk.sync(self._fd)
-            self._rows_file.sync()
+            self._synced_rows = -1  # the header is new
+            self._sync()
             self._close()
 
     def close(self) -> None:
-        with self._lock:
+        with self._closing, self._lock:
             self._close()
 
     def _close(self) -> None:

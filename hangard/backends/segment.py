@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hangard.backends.disk import Disk
 from hangard.encoding.rows import HEADER_BYTES, encode_rows, rows_header
+from hangard.errors import NoSpace
 from hangard.model.directory import rows_path
 
 Bytes = npt.NDArray[np.uint8]
@@ -63,13 +64,28 @@ class Segment(Protocol):
         """Release the files; may be called twice."""
 
 
+def create_file(disk: Disk, path: Path, header: bytes) -> int:
+    """A new file with its header, open; nothing is left of it when that fails.
+
+    Errors: FileExistsError, NoSpace.
+    """
+    fd = disk.create(path)
+    try:
+        disk.write(fd, header, 0)
+    except BaseException:
+        disk.close(fd)
+        disk.unlink(path)
+        raise
+    return fd
+
+
 class RowsFile:
     """Appends to the ``.rows`` file of one segment."""
 
     def __init__(self, disk: Disk, data_path: Path, number: int) -> None:
         self._disk = disk
-        self._fd = disk.create(Path(rows_path(str(data_path))))
-        disk.write(self._fd, rows_header(number), 0)
+        path = Path(rows_path(str(data_path)))
+        self._fd = create_file(disk, path, rows_header(number))
         self.length_bytes = HEADER_BYTES
 
     def append(self, digests: Bytes, specs: Bytes) -> None:
@@ -99,9 +115,17 @@ class Reservation:
 
     def ensure(self, end_bytes: int) -> None:
         """Space up to ``end_bytes`` is there when this returns. Errors: NoSpace."""
-        if end_bytes <= self._reserved_bytes:
+        wanted = end_bytes - self._reserved_bytes
+        if wanted <= 0:
             return
         step = min(max(end_bytes // 2, self.STEP_BYTES_MIN), self.STEP_BYTES_MAX)
-        wanted = end_bytes - self._reserved_bytes
-        self._disk.reserve(self._fd, self._reserved_bytes, max(wanted, step))
-        self._reserved_bytes += max(wanted, step)
+        # On a disk that is nearly full, room is left for the other files.
+        step = max(wanted, min(step, self._disk.free_bytes(self._fd) // 8))
+        try:
+            self._disk.reserve(self._fd, self._reserved_bytes, step)
+        except NoSpace:
+            if step == wanted:
+                raise
+            step = wanted
+            self._disk.reserve(self._fd, self._reserved_bytes, step)
+        self._reserved_bytes += step
