@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 from hangard_ext.runs import Run, Runs, encode_run, merge_runs, sort_entries
 from hangard_ext.table import Table
 
 from bench.data import digests
-from bench.harness import Bench, Case
+from bench.harness import Bench, Case, Mark
+from hangard.backends.disk import Disk
+from hangard.index import Index
+from hangard.model.directory import RUNS, run_path
 
 BATCH = 60_000
 RUN_ENTRIES = 2_500_000
@@ -52,7 +60,73 @@ def made_run(count: int, seed: int) -> tuple[Run, npt.NDArray[np.uint8]]:
     return run, entries[:BATCH]
 
 
+class Growing:
+    """An index on disk to which batches are added as commits add them, with all due merges.
+
+    Each batch is looked up (nothing is found), added, written as a run and synced. LMDB's part, a
+    name for each run, is left out.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        (directory / RUNS).mkdir()
+        self.index = Index(directory, Disk())
+        self.numbers = count(1)
+        self.entries = 0
+        self.random = np.random.default_rng(7)
+
+    def grow(self, batches: Iterable[npt.NDArray[np.uint8]]) -> None:
+        for batch in batches:
+            _, found = self.index.find_many(batch)
+            assert not found.any()
+            self.index.add(batch, batch)
+            pending = self.index.pending()
+            number = next(self.numbers)
+            self.index.write_run(number, pending)
+            self.index.checkpointed(pending, run_path(number))
+            while self.index.merge(lambda: next(self.numbers), lambda *_: True):
+                pass
+            self.entries += len(batch)
+
+    def batches(self, number: int) -> list[npt.NDArray[np.uint8]]:
+        return [self.random.integers(0, 256, (BATCH, 32), dtype=np.uint8) for _ in range(number)]
+
+
+def whole_index(bench: Bench) -> None:
+    """The mark: what one new digest costs, all its later merges included.
+
+    Merges come in lumps, some once in millions of entries, so this is a mean over one long growth
+    instead of a median.
+    """
+    settled = bench.scaled(10_000_000, 600_000)
+    more = bench.scaled(80, 10)
+    with bench.scratch() as directory:
+        growing = Growing(directory)
+        while growing.entries < settled:
+            bench.on_progress(f"index: {growing.entries / 1e6:.1f} million")
+            growing.grow(growing.batches(10))
+        batches = growing.batches(more)
+        start, start_cpu = time.perf_counter(), time.process_time()
+        growing.grow(batches)
+        elapsed, elapsed_cpu = time.perf_counter() - start, time.process_time() - start_cpu
+        growing.index.close()
+    each = 1e6 / (more * BATCH)
+    label = f"a new digest at {settled / 1e6:g} million"
+    bench.count(
+        f"{label}: find, add, run, merges, sync (mean)",
+        elapsed * each,
+        "us",
+        Mark(quantity="value", at_most=2.0),
+    )
+    bench.count(f"{label}: of that, CPU", elapsed_cpu * each, "us")
+
+
 def run(bench: Bench) -> None:
+    parts(bench)
+    whole_index(bench)
+
+
+def parts(bench: Bench) -> None:
+    """The look-ups and the making of runs, each by itself, in memory."""
     settled = bench.scaled(10_000_000, 1_000_000)
     size = min(RUN_ENTRIES, settled)
     made = [made_run(size, seed) for seed in range(settled // size)]
