@@ -59,18 +59,37 @@ def scan_rows(content: bytes, start: int = 0) -> tuple[Bytes, Bytes, int]:
         return none, none.copy(), 0
     if content[:8] != MAGIC or struct.unpack_from("<I", content, 8)[0] != VERSION:
         raise Corrupt("not a rows file, or one of a newer version", code="not-a-rows-file")
-    view = memoryview(content)
     offset = max(start, HEADER_BYTES)
     digests, specs = [none], [none]
-    while offset + _HEAD.size <= len(view):
-        magic, n, checksum, _ = _HEAD.unpack_from(view, offset)
-        begin, end = offset + _HEAD.size, offset + _HEAD.size + 64 * n
-        if magic != RECORD_MAGIC or end > len(view):
-            break
-        if crc32c(view[offset + 4 : offset + 8], crc32c(view[offset + 12 : end])) != checksum:
-            break
-        pairs = np.frombuffer(view, np.uint8, 64 * n, begin).reshape(2, n, 32)
-        digests.append(pairs[0])
-        specs.append(pairs[1])
-        offset = end
+    while (record := _record_at(content, offset)) is not None:
+        digests.append(record[0])
+        specs.append(record[1])
+        offset += _HEAD.size + record.nbytes
     return np.concatenate(digests), np.concatenate(specs), offset
+
+
+def next_rows_record(content: bytes, start: int) -> int:
+    """Where the first valid record at or behind ``start`` begins; the length if none does.
+
+    For reading on behind damage.
+    """
+    position = content.find(RECORD_MAGIC, start)
+    while position >= 0:
+        if _record_at(content, position) is not None:
+            return position
+        position = content.find(RECORD_MAGIC, position + 1)
+    return len(content)
+
+
+def _record_at(content: bytes, offset: int) -> Bytes | None:
+    """Digests and specs (2, n, 32) of the record at ``offset``, None if there is no valid one."""
+    if offset + _HEAD.size > len(content):
+        return None
+    magic, n, checksum, _ = _HEAD.unpack_from(content, offset)
+    begin, end = offset + _HEAD.size, offset + _HEAD.size + 64 * n
+    if magic != RECORD_MAGIC or end > len(content):
+        return None
+    view = memoryview(content)
+    if crc32c(view[offset + 4 : offset + 8], crc32c(view[offset + 12 : end])) != checksum:
+        return None
+    return np.frombuffer(view, np.uint8, 64 * n, begin).reshape(2, n, 32)

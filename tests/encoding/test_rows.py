@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hangard.encoding.rows import encode_rows, rows_header, scan_rows
+from hangard.encoding.rows import encode_rows, next_rows_record, rows_header, scan_rows
 from hangard.errors import Corrupt
 
 
@@ -53,3 +53,15 @@ def test_a_record_has_its_permanent_bytes() -> None:
     golden = Path(__file__).parent.parent / "golden" / "rows_record.hex"
     written = rows_header(9) + encode_rows(digests, digests + 32)
     assert written.hex() == golden.read_text().strip()
+
+
+def test_reading_goes_on_behind_damage() -> None:
+    first = rows_header(3) + record(2, 0)
+    content = bytearray(first + record(3, 1) + record(4, 2))
+    content[len(first) + 20] ^= 1
+    damaged = bytes(content)
+    assert scan_rows(damaged)[2] == len(first)
+    following = next_rows_record(damaged, len(first))
+    assert following == len(first) + 16 + 3 * 64
+    assert len(scan_rows(damaged, following)[0]) == 4
+    assert next_rows_record(damaged, following + 1) == len(damaged)
