@@ -1,0 +1,41 @@
+"""What two trees differ in. Direction: from the first to the second, always."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TypeAlias
+
+from hangard_ext.treediff import TreeDiff
+
+from hangard.model.commit import Digest
+from hangard.tree.store import EMPTY_ROOT, Digests, Ends, NodeSource, corrupt_node
+
+DiffBlock: TypeAlias = tuple[bytes, Ends, Digests, Digests]
+"""(blob, ends (n,), digests of the first tree (n, 32), of the second); zero digest: absent."""
+
+
+def diff_blocks(source: NodeSource, a: Digest, b: Digest) -> Iterator[DiffBlock]:
+    """The differing keys, ascending, in packed blocks; subtrees that are equal are not read.
+
+    Errors: Corrupt (``corrupt-node``); those of the source.
+    """
+    try:
+        yield from TreeDiff(source.get, a, b)
+    except ValueError as error:
+        raise corrupt_node(error) from error
+
+
+def diff(
+    source: NodeSource, a: Digest, b: Digest
+) -> Iterator[tuple[bytes, Digest | None, Digest | None]]:
+    """The differing keys one by one: (encoded key, digest in a or None, digest in b or None)."""
+    for blob, ends, digests_a, digests_b in diff_blocks(source, a, b):
+        in_a, in_b = digests_a.tobytes(), digests_b.tobytes()
+        for i, (begin, end) in enumerate(pairwise([0, *ends.tolist()])):
+            row = slice(32 * i, 32 * i + 32)
+            yield blob[begin:end], _or_none(in_a[row]), _or_none(in_b[row])
+
+
+def _or_none(digest: Digest) -> Digest | None:
+    return None if digest == EMPTY_ROOT else digest

@@ -1,0 +1,59 @@
+"""Where nodes come from and go to, and the words that all of hangard.tree uses."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from hangard_ext.treenode import Node
+
+from hangard.errors import Corrupt, HangardError
+from hangard.model.commit import ZERO_DIGEST, Digest
+
+EMPTY_ROOT: Digest = ZERO_DIGEST
+"""The root of a tree without entries; in changes, the digest of a deleted entry."""
+
+NODE_CONTEXT = "hangard node v1"
+"""Derive-key context of a node's digest."""
+
+DIGEST_BYTES = 32
+
+Ends: TypeAlias = npt.NDArray[np.uint32]
+Digests: TypeAlias = npt.NDArray[np.uint8]
+Changes: TypeAlias = tuple[bytes, Ends, Digests]
+"""Packed keys and a digest for each: (blob, ends (n,), digests (n, 32)); zero digest: deleted."""
+
+
+class NodeSource(Protocol):
+    """Brings nodes by digest."""
+
+    def get(self, digest: Digest, /) -> bytes:
+        """The node's bytes; whatever error the store has for an absent one."""
+
+
+class NodeStore(NodeSource, Protocol):
+    """Brings and keeps nodes. What was put can be got at once."""
+
+    def put_many(self, digests: Digests, blob: bytes, ends: npt.NDArray[np.uint64], /) -> None:
+        """Keep n nodes, node i being ``blob[ends[i-1]:ends[i]]``; nodes it has already are no
+        error."""
+
+
+def read_node(source: NodeSource, digest: Digest, level: int | None = None) -> Node:
+    """One node, decoded; of ``level`` unless that is None.
+
+    Errors: Corrupt (``corrupt-node``), and those of the source.
+    """
+    data = source.get(digest)
+    try:
+        return Node(data, level)
+    except ValueError as error:
+        raise corrupt_node(error) from error
+
+
+def corrupt_node(error: ValueError) -> HangardError:
+    """What a ValueError of hangard_ext becomes; errors of the source stay what they are."""
+    if isinstance(error, HangardError):
+        return error
+    return Corrupt(f"a tree cannot be read: {error}", code="corrupt-node")
