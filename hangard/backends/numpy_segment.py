@@ -85,7 +85,6 @@ class NumpySegment:
             self._reservation.ensure(start + n * self._row_bytes)
             self._disk.write(self._fd, np.ascontiguousarray(rows).reshape(-1).data, start)
             offsets = start + np.arange(n, dtype=np.uint64) * np.uint64(self._row_bytes)
-            first = self._rows
             specs = pack_many(
                 FORMAT_NUMPY,
                 0,
@@ -93,7 +92,7 @@ class NumpySegment:
                 self.number,
                 offsets,
                 self._row_bytes,
-                np.arange(first, first + n, dtype=np.uint32),
+                0,  # each row is a chunk of its own
                 crcs,
             )
             self._rows_file.append(digests, specs)

@@ -69,6 +69,10 @@ class WriteTables(ReadTables):
         for digest in sorted(_rows(digests)):
             delete(digest, db=index)
 
+    def clear_specs(self) -> None:
+        """Empties the index entries: a run holds them all."""
+        self.txn.drop(self.databases.index, delete=False)
+
     def put_file(self, path: str, record: FileRecord) -> None:
         self.txn.put(path.encode(), encode_record(record), db=self.databases.files)
 

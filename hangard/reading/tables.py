@@ -218,3 +218,8 @@ def _digest(value: bytes, name: str, *, may_be_empty: bool = False) -> Digest:
     if len(value) != DIGEST_BYTES and not (may_be_empty and not value):
         raise Corrupt(f"{name} is damaged: {len(value)} bytes", code="damaged-database")
     return bytes(value)
+
+
+def digest_row(digest: bytes) -> Bytes:
+    """One digest as an array (1, 32)."""
+    return np.frombuffer(digest, dtype=np.uint8).reshape(1, DIGEST_BYTES)

@@ -84,6 +84,10 @@ def test_index_entries_of_a_batch(env):
         tables.delete_specs(digests[:500])
         tables.delete_specs(digests[:500])
         assert tables.index_count() == 500
+        tables.clear_specs()
+        assert tables.index_count() == 0
+    with env.read() as tables:
+        assert tables.find_spec(digests[600].tobytes()) is None
 
 
 def test_reflog_forgets_its_oldest_entries(env, monkeypatch):

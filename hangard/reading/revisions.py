@@ -1,0 +1,151 @@
+"""What a revision means, and the history behind a commit.
+
+A revision is ``BASE`` or ``BASE`` with any number of ``~N`` (the N-th ancestor by first parents; N
+defaults to 1) and ``^N`` (the N-th parent; N defaults to 1; ``^0`` is the commit itself). BASE is
+the first of these that exists: ``HEAD``, a full ref (``heads/main``, ``tags/v1``), a branch, a tag,
+a full hexadecimal digest, the beginning of one (4 digits or more) that fits one commit only.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from hangard.encoding.records import HEADS, TAGS
+from hangard.errors import InvalidType, UnknownRevision
+from hangard.model.commit import Commit, Digest
+from hangard.reading.tables import ReadTables
+
+SHORT_DIGITS_MIN = 4
+AMBIGUOUS_LISTED_MAX = 10
+
+_REVISION = re.compile(r"(.*?)((?:[~^][0-9]{0,9})*)", re.DOTALL)
+_STEP = re.compile(r"([~^])([0-9]*)")
+_HEX = re.compile(rf"[0-9a-fA-F]{{{SHORT_DIGITS_MIN},64}}", re.ASCII)
+
+LoadCommit = Callable[[Digest], Commit]
+
+
+def resolve(revision: str | bytes, tables: ReadTables, load: LoadCommit) -> Digest:
+    """The digest of the commit that a revision names (a digest as bytes names itself).
+
+    Errors: InvalidType; UnknownRevision (``unknown-revision``, ``ambiguous-revision`` with
+    ``candidates``, ``branch-without-commit``).
+    """
+    if isinstance(revision, bytes):
+        load(revision)
+        return revision
+    if not isinstance(revision, str):
+        raise InvalidType(
+            f"a revision is a str, not {type(revision).__name__}", code="invalid-revision-type"
+        )
+    match = _REVISION.fullmatch(revision)
+    assert match is not None
+    digest = _base(match[1], tables)
+    for step, number in _STEP.findall(match[2]):
+        count = int(number or 1)
+        if step == "~":
+            for _ in range(count):
+                digest = _parent(digest, 0, revision, load)
+        elif count:
+            digest = _parent(digest, count - 1, revision, load)
+    return digest
+
+
+def _base(name: str, tables: ReadTables) -> Digest:
+    if name == "HEAD":
+        name = HEADS.decode() + tables.head()
+    for prefix in ("", HEADS.decode(), TAGS.decode()):
+        full = prefix + name
+        if not full.startswith((HEADS.decode(), TAGS.decode())):
+            continue
+        digest = tables.ref(full) if _may_be_key(full) else None
+        if digest:
+            return digest
+        if digest is not None:
+            raise UnknownRevision(
+                f"branch {full.removeprefix(HEADS.decode())!r} has no commit yet",
+                code="branch-without-commit",
+                revision=name,
+            )
+    if _HEX.fullmatch(name):
+        return _by_digits(name.lower(), tables)
+    raise unknown(name)
+
+
+def _may_be_key(full: str) -> bool:
+    """LMDB takes keys of up to 511 bytes."""
+    return len(full) <= 511 and full.isascii()
+
+
+def _by_digits(digits: str, tables: ReadTables) -> Digest:
+    first = bytes.fromhex(digits if len(digits) % 2 == 0 else digits + "0")
+    found: list[Digest] = []
+    for digest in tables.commits_from(first):
+        if not digest.hex().startswith(digits):
+            break
+        found.append(digest)
+        if len(found) > AMBIGUOUS_LISTED_MAX:
+            break
+    if not found:
+        raise unknown(digits)
+    if len(found) > 1:
+        raise UnknownRevision(
+            f"{digits} is the beginning of several commits; give more digits",
+            code="ambiguous-revision",
+            revision=digits,
+            candidates=[digest.hex() for digest in found[:AMBIGUOUS_LISTED_MAX]],
+        )
+    return found[0]
+
+
+def _parent(digest: Digest, number: int, revision: str, load: LoadCommit) -> Digest:
+    parents = load(digest).parents
+    if number >= len(parents):
+        raise UnknownRevision(
+            f"{revision}: commit {digest.hex()[:12]} has {len(parents)} parents", revision=revision
+        )
+    return parents[number]
+
+
+def unknown(name: str) -> UnknownRevision:
+    return UnknownRevision(f"no branch, tag or commit is called {name!r}", revision=name)
+
+
+def history(starts: Iterable[Digest], load: LoadCommit) -> Iterator[tuple[Digest, Commit]]:
+    """A commit after all its descendants, else the newest first.
+
+    A history without merges streams; from the first place where it forks on, all of it is read
+    before its next commit is given, since only then it is known which have descendants left.
+    """
+    frontier = dict.fromkeys(starts)
+    while len(frontier) == 1:
+        (digest,) = frontier
+        commit = load(digest)
+        yield digest, commit
+        frontier = dict.fromkeys(commit.parents)
+    children = _count_children(frontier, load)
+    heap = [(-load(digest).time_ns, digest) for digest in frontier if not children[digest]]
+    heapq.heapify(heap)
+    while heap:
+        _, digest = heapq.heappop(heap)
+        commit = load(digest)
+        yield digest, commit
+        for parent in dict.fromkeys(commit.parents):
+            children[parent] -= 1
+            if not children[parent]:
+                heapq.heappush(heap, (-load(parent).time_ns, parent))
+
+
+def _count_children(starts: Iterable[Digest], load: LoadCommit) -> dict[Digest, int]:
+    """How many children each commit has among those that the starts reach."""
+    children = dict.fromkeys(starts, 0)
+    stack = list(children)
+    while stack:
+        for parent in dict.fromkeys(load(stack.pop()).parents):
+            if parent not in children:
+                children[parent] = 0
+                stack.append(parent)
+            children[parent] += 1
+    return children
