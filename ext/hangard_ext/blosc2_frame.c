@@ -163,11 +163,13 @@ hangard_frame_result hangard_frame_open(const uint8_t *stored, uint64_t stored_l
         return HANGARD_FRAME_BAD_LENGTH;
     if (nbytes == 0 || nbytes > INT32_MAX || (chunk_bytes != 0 && nbytes != (uint64_t)chunk_bytes))
         return HANGARD_FRAME_BAD_SIZE;
-    if (row_bytes <= 0 || nbytes % (uint64_t)row_bytes != 0) return HANGARD_FRAME_BAD_SIZE;
-    if (nbytes > HANGARD_CHUNK_BYTES_MAX && nbytes != (uint64_t)row_bytes)
-        return HANGARD_FRAME_BAD_SIZE;
-    if (typesize == 0 || nbytes % typesize != 0 || (uint64_t)row_bytes % typesize != 0)
-        return HANGARD_FRAME_BAD_SIZE;
+    if (typesize == 0 || nbytes % typesize != 0) return HANGARD_FRAME_BAD_SIZE;
+    if (row_bytes > 0) {
+        if (nbytes % (uint64_t)row_bytes != 0 || (uint64_t)row_bytes % typesize != 0)
+            return HANGARD_FRAME_BAD_SIZE;
+        if (nbytes > HANGARD_CHUNK_BYTES_MAX && nbytes != (uint64_t)row_bytes)
+            return HANGARD_FRAME_BAD_SIZE;
+    }
 
     uint8_t flags = chunk[BLOSC2_CHUNK_FLAGS];
     uint8_t flags3 = chunk[BLOSC2_CHUNK_BLOSC2_FLAGS];

@@ -64,8 +64,8 @@ int64_t hangard_frame_compress(const uint8_t *rows, int64_t n_bytes, int64_t chu
                                int typesize, int64_t block_bytes, int compcode, int level,
                                int filter, uint8_t *out, int64_t out_bytes);
 
-/* Check every declared size and flag against the stored bytes. chunk_bytes: the expected size, or
- * 0 when only row_bytes is known: then a chunk has whole rows, and no more than
+/* Check every declared size and flag against the stored bytes. chunk_bytes: the expected size, 0 for
+ * unknown. row_bytes, 0 for unknown: a chunk has whole rows, and no more than
  * HANGARD_CHUNK_BYTES_MAX bytes unless it is a single row. */
 hangard_frame_result hangard_frame_open(const uint8_t *stored, uint64_t stored_length,
                                         int64_t row_bytes, int64_t chunk_bytes,

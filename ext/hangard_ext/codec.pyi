@@ -1,8 +1,11 @@
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
+
+# Stubs of numpy before Python 3.12 do not say that an array is a buffer.
+_Bytes: TypeAlias = Buffer | npt.NDArray[Any]
 
 CHUNK_BYTES_MAX: Final[int]
 SAMPLE_BYTES_MAX: Final[int]
@@ -12,8 +15,8 @@ SHUFFLES: Final[dict[str, int]]
 
 def blosc2_version() -> str: ...
 def compress_rows_into(
-    rows: Buffer,
-    out: Buffer,
+    rows: _Bytes,
+    out: _Bytes,
     *,
     chunk_bytes: int,
     typesize: int,
@@ -23,7 +26,7 @@ def compress_rows_into(
     shuffle: str = "byte",
 ) -> int: ...
 def compress_rows(
-    rows: Buffer,
+    rows: _Bytes,
     *,
     chunk_bytes: int,
     typesize: int,
@@ -32,22 +35,23 @@ def compress_rows(
     level: int = 5,
     shuffle: str = "byte",
 ) -> bytes | None: ...
-def decode_row(chunk: Buffer, row: int, row_bytes: int, out: Buffer) -> None: ...
+def decode_row(chunk: _Bytes, row: int, row_bytes: int, out: _Bytes) -> None: ...
 def decode_rows(
-    chunk: Buffer,
+    chunk: _Bytes,
     rows: npt.NDArray[np.integer[Any]] | list[int] | range,
     row_bytes: int,
-    out: Buffer,
+    out: _Bytes,
 ) -> None: ...
-def decode_chunk(chunk: Buffer, row_bytes: int, out: Buffer) -> None: ...
+def decode_chunk(chunk: _Bytes, row_bytes: int, out: _Bytes) -> None: ...
+def chunk_bytes_of(chunk: _Bytes) -> int: ...
 def read_row(
-    file: Buffer, spec: Buffer, row_bytes: int, out: Buffer, verify: bool = True
+    file: _Bytes, spec: _Bytes, row_bytes: int, out: _Bytes, verify: bool = True
 ) -> bool: ...
 def read_many(
-    file: Buffer,
+    file: _Bytes,
     specs: npt.NDArray[np.uint8],
     row_bytes: int,
-    out: Buffer,
+    out: _Bytes,
     positions: npt.NDArray[np.int64] | None = None,
     verify: bool = True,
 ) -> int: ...

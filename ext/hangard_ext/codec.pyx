@@ -28,7 +28,7 @@ cdef extern from "blosc2_frame.h" nogil:
     int64_t HANGARD_CHUNK_BYTES_MAX
 
     ctypedef struct hangard_frame:
-        pass
+        int nbytes
 
     ctypedef enum hangard_frame_result:
         HANGARD_FRAME_OK
@@ -233,6 +233,20 @@ def decode_chunk(chunk, int64_t row_bytes, out):
     """Decode a whole frame into `out`, which has exactly the chunk's size."""
     n_bytes = memoryview(out).nbytes
     decode_into(chunk, row_bytes, n_bytes, 0, n_bytes, out)
+
+
+def chunk_bytes_of(chunk):
+    """The size of a frame's chunk once it is decoded."""
+    cdef Py_buffer source
+    cdef hangard_frame frame
+    PyObject_GetBuffer(chunk, &source, PyBUF_SIMPLE | PyBUF_C_CONTIGUOUS)
+    cdef int64_t result = hangard_frame_open(
+        <const uint8_t *>source.buf, source.len, 0, 0, &frame
+    )
+    PyBuffer_Release(&source)
+    if result != HANGARD_FRAME_OK:
+        fail(result)
+    return frame.nbytes
 
 
 def read_row(file, spec, int64_t row_bytes, out, bint verify=True):

@@ -13,11 +13,9 @@ Source   filter 32026 of the HDF5 registered filters; rows to a chunk: hangard.m
 
 from __future__ import annotations
 
-import os
 import threading
-from collections import deque
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
@@ -26,29 +24,17 @@ from hangard_ext.codec import compress_rows_into
 from hangard_ext.recordspec import CODEC_BLOSC2, CODEC_RAW, FLAG_RAW_CHUNK, pack_many
 
 from hangard.backends.disk import Disk
-from hangard.backends.hdf5_messages import Chunk, CloseFile, CreateFile, WriteChunks
-from hangard.backends.hdf5_writer import Hdf5Writer, ProcessLost
-from hangard.backends.segment import Bytes, Checksums, Reservation, RowsFile, SegmentLost
-from hangard.backends.shared_memory import Region
-from hangard.errors import Closed, NoSpace
-from hangard.limits import KIB, MIB, SEGMENT_BYTES_MAX
+from hangard.backends.hdf5_file import Hdf5File
+from hangard.backends.hdf5_messages import Chunk
+from hangard.backends.hdf5_writer import Hdf5Writer
+from hangard.backends.segment import Bytes, Checksums, RowsFile, SegmentLost
+from hangard.errors import Closed
+from hangard.limits import MIB, SEGMENT_BYTES_MAX
 from hangard.model.chunking import block_bytes, chunk_rows
-from hangard.model.directory import FORMAT_HDF5
+from hangard.model.directory import FORMAT_HDF5, rows_path
 from hangard.model.options import Hdf5Options
 
-GROUP_BYTES_MAX = 2 * MIB  # raw bytes of chunks that go to the process in one message
-GROUPS_UNDERWAY_MAX = 2  # of one batch: one is compressed while the other is written
-FILE_OVERHEAD_BYTES = 64 * KIB  # headers and free ends of HDF5's own blocks
-CHUNK_OVERHEAD_BYTES = 512  # a chunk's share of index nodes and of valid_rows, generously
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Chunks on their way into the file."""
-
-    chunks: list[Chunk]
-    region: Region
-    answer: Future[list[int]]
+PAYLOAD_BYTES_MAX = 2 * MIB  # raw bytes of chunks that go to the process in one message
 
 
 class Hdf5Segment:
@@ -67,50 +53,34 @@ class Hdf5Segment:
         writer: Hdf5Writer,
         options: Hdf5Options,
     ) -> None:
-        """Create the files. Errors: NoSpace, SegmentLost, OSError."""
+        """Create the files. Errors: NoSpace, SegmentLost, FileExistsError."""
         self.path = path
         self.number = number
-        self._disk = disk
-        self._writer = writer
-        self._options = options
-        self._item_bytes = np.dtype(dtype).itemsize
-        self._row_bytes = prod(shape) * self._item_bytes
-        self._chunk_rows = chunk_rows(self._row_bytes)
-        self._lock = threading.Condition()
-        self._appending = 0
-        self._lost = self._sealed = False
-        if path.exists():
-            raise FileExistsError(f"{path} exists")
-        if disk.free_bytes(path.parent) < 2 * FILE_OVERHEAD_BYTES:
-            raise NoSpace("the disk is full: free some space and try again", code="disk-full")
+        self._layout = RowLayout.of(dtype, shape, options)
+        self._file = Hdf5File(
+            path,
+            number,
+            dtype,
+            # A file has no dataset of 0 columns: samples without bytes are only named.
+            shape if self._layout.row_bytes else (1,),
+            chunk_rows=self._layout.chunk_rows,
+            options=options,
+            disk=disk,
+            writer=writer,
+        )
         try:
-            self._generation = writer.start()
-            self._ask(
-                writer.submit(
-                    self._generation,
-                    lambda id: CreateFile(
-                        id=id,
-                        number=number,
-                        path=os.fspath(path),
-                        dtype=dtype,
-                        # A file has no dataset of 0 columns: those rows are only named.
-                        shape=shape if self._row_bytes else (1,),
-                        chunk_rows=self._chunk_rows,
-                        codec=options.codec,
-                        level=options.level,
-                        shuffle=options.shuffle,
-                    ),
-                )
-            )
+            self._rows_file = RowsFile(disk, path, number)
         except BaseException:
-            path.unlink(missing_ok=True)
+            self._file.discard()
+            Path(rows_path(str(path))).unlink(missing_ok=True)
             raise
-        self._fd = disk.open(path)
-        disk.sync_directory(path.parent)
-        self.length_bytes = os.fstat(self._fd).st_size
-        self._planned_bytes = self.length_bytes + FILE_OVERHEAD_BYTES
-        self._reservation = Reservation(disk, self._fd, self.length_bytes)
-        self._rows_file = RowsFile(disk, path, number)
+        self._lock = threading.Condition()
+        self._users = 0  # threads that use the descriptors
+        self._sealed = False
+
+    @property
+    def length_bytes(self) -> int:
+        return self._file.length_bytes
 
     @property
     def rows_bytes(self) -> int:
@@ -118,90 +88,102 @@ class Hdf5Segment:
 
     @property
     def is_full(self) -> bool:
-        return self._lost or self.length_bytes >= SEGMENT_BYTES_MAX
+        return self._file.lost or self.length_bytes >= SEGMENT_BYTES_MAX
 
     def append(self, rows: Bytes, digests: Bytes, crcs: Checksums) -> Bytes:
         n = len(digests)
-        rows = np.ascontiguousarray(rows).reshape(n, self._row_bytes)
-        with self._lock:
-            self._check_open()
-            self._appending += 1
-        try:
-            if self._row_bytes and n:
-                specs = self._write(rows, crcs)
-            else:
-                nowhere = np.zeros(n, np.uint64)
-                specs = pack_many(FORMAT_HDF5, 0, CODEC_RAW, self.number, nowhere, 0, 0, crcs)
+        row_bytes = self._layout.row_bytes
+        rows = np.ascontiguousarray(rows).reshape(n, row_bytes)
+        with self._in_use():
+            if self._file.lost:
+                raise SegmentLost(f"{self.path.name} belongs to an HDF5 process that has ended")
+            placed = self._file.append(self._layout.payloads(rows)) if rows.size else []
+            specs = specs_of(placed, self.number, crcs) if placed else self._nowhere(crcs)
             with self._lock:
                 self._rows_file.append(digests, specs)
             return specs
+
+    def _nowhere(self, crcs: Checksums) -> Bytes:
+        offsets = np.zeros(len(crcs), np.uint64)
+        return pack_many(FORMAT_HDF5, 0, CODEC_RAW, self.number, offsets, 0, 0, crcs)
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        with self._lock:
+            if self._sealed:
+                raise Closed(f"segment {self.path.name} is sealed", code="segment-sealed")
+            self._users += 1
+        try:
+            yield
         finally:
             with self._lock:
-                self._appending -= 1
+                self._users -= 1
                 self._lock.notify_all()
 
-    def _write(self, rows: Bytes, crcs: Checksums) -> Bytes:
-        """Compress, hand over and wait; several threads do this side by side."""
-        chunk_bytes = self._chunk_rows * self._row_bytes
-        step = max(1, GROUP_BYTES_MAX // chunk_bytes) * self._chunk_rows
-        memory = self._writer.memory
-        underway: deque[_Group] = deque()
-        specs: list[Bytes] = []
+    def sync(self) -> None:
+        with self._lock:
+            if self._sealed:
+                return
+            self._users += 1
+        # Appends go on meanwhile; a sync takes long.
         try:
-            for start in range(0, len(rows), step):
-                group = rows[start : start + step]
-                while len(underway) == GROUPS_UNDERWAY_MAX:
-                    specs.append(self._finish(underway))
-                count = -(-len(group) // self._chunk_rows)
-                region = memory.try_allocate(count * chunk_bytes)
-                while region is None and underway:
-                    specs.append(self._finish(underway))
-                    region = memory.try_allocate(count * chunk_bytes)
-                # To wait for memory while holding some would let threads wait for each other.
-                region = region or memory.allocate(count * chunk_bytes)
-                underway.append(self._hand_over(group, region))
-            while underway:
-                specs.append(self._finish(underway))
-        except BaseException:
-            while underway:
-                self._discard(underway.popleft())
-            raise
-        result = np.concatenate(specs)
-        # Checksums are the caller's; chunks know only places.
-        result[:, 24:28] = np.ascontiguousarray(crcs, dtype="<u4").view(np.uint8).reshape(-1, 4)
-        return result
-
-    def _hand_over(self, rows: Bytes, region: Region) -> _Group:
-        """Compress rows into shared memory and send the message that names the chunks there."""
-        chunk_bytes = self._chunk_rows * self._row_bytes
-        try:
-            chunks = []
-            for i in range(-(-len(rows) // self._chunk_rows)):
-                part = rows[i * self._chunk_rows : (i + 1) * self._chunk_rows]
-                place = region.view[i * chunk_bytes : (i + 1) * chunk_bytes]
-                chunks.append(self._compress(part, place, region.offset + i * chunk_bytes))
-            needed = sum(chunk.length + CHUNK_OVERHEAD_BYTES for chunk in chunks)
+            self._file.sync()
+            self._rows_file.sync()
+        finally:
             with self._lock:
-                self._reservation.ensure(self._planned_bytes + needed)
-                self._planned_bytes += needed
-            passed = region.passed_fd
-            answer = self._writer.submit(
-                self._generation,
-                lambda id: WriteChunks(id, self.number, chunks, passed is not None),
-                passed,
-            )
-        except BaseException:
-            region.release()
-            raise
-        return _Group(chunks, region, answer)
+                self._users -= 1
+                self._lock.notify_all()
 
-    def _compress(self, rows: Bytes, place: memoryview, offset: int) -> Chunk:
+    def seal(self) -> None:
+        with self._lock:
+            if self._sealed:
+                return
+            self._sealed = True
+            self._lock.wait_for(lambda: self._users == 0)
+            self._file.finish()
+            self._rows_file.sync()
+            self._close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._sealed = True
+            self._lock.wait_for(lambda: self._users == 0)
+            self._close()
+
+    def _close(self) -> None:
+        self._file.close()
+        self._rows_file.close()
+
+
+class RowLayout:
+    """How rows of one kind become chunks."""
+
+    def __init__(self, row_bytes: int, item_bytes: int, options: Hdf5Options) -> None:
+        self.row_bytes = row_bytes
+        self.chunk_rows = chunk_rows(row_bytes)
+        self.chunk_bytes = self.chunk_rows * row_bytes
+        self._item_bytes = item_bytes
+        self._options = options
+
+    @classmethod
+    def of(cls, dtype: str, shape: tuple[int, ...], options: Hdf5Options) -> RowLayout:
+        item_bytes = np.dtype(dtype).itemsize
+        return cls(prod(shape) * item_bytes, item_bytes, options)
+
+    def payloads(self, rows: Bytes) -> Iterator[RowPayload]:
+        """Rows (n, row_bytes) in pieces of whole chunks."""
+        step = max(1, PAYLOAD_BYTES_MAX // self.chunk_bytes) * self.chunk_rows
+        for start in range(0, len(rows), step):
+            yield RowPayload(self, rows[start : start + step])
+
+    def compress(self, rows: Bytes, place: memoryview, offset: int) -> Chunk:
+        """Put one chunk of rows into ``place``, compressed if that makes it shorter."""
         length = compress_rows_into(
             rows.data,
             place,
-            chunk_bytes=len(place),
+            chunk_bytes=self.chunk_bytes,
             typesize=self._item_bytes,
-            block_bytes=min(block_bytes(self._row_bytes, self._item_bytes), len(place)),
+            block_bytes=min(block_bytes(self.row_bytes, self._item_bytes), self.chunk_bytes),
             codec=self._options.codec,
             level=self._options.level,
             shuffle=self._options.shuffle,
@@ -211,99 +193,41 @@ class Hdf5Segment:
         raw = np.frombuffer(place, np.uint8)
         raw[: rows.nbytes] = rows.reshape(-1)
         raw[rows.nbytes :] = 0
-        return Chunk(offset, len(place), 1, len(rows))
+        return Chunk(offset, self.chunk_bytes, 1, len(rows))
 
-    def _finish(self, underway: deque[_Group]) -> Bytes:
-        """Wait for the oldest group; the specs of its rows, without checksums."""
-        group = underway.popleft()
-        offsets = self._answer_of(group)
-        length_bytes = os.fstat(self._fd).st_size
-        with self._lock:
-            self.length_bytes = max(self.length_bytes, length_bytes)
-        counts = np.array([chunk.valid_rows for chunk in group.chunks])
-        raw = np.array([chunk.filter_mask for chunk in group.chunks], dtype=bool)
-        lengths = np.array([chunk.length for chunk in group.chunks])
-        return pack_many(
-            FORMAT_HDF5,
-            np.repeat(np.where(raw, FLAG_RAW_CHUNK, 0), counts),
-            np.repeat(np.where(raw, CODEC_RAW, CODEC_BLOSC2), counts),
-            self.number,
-            np.repeat(np.array(offsets), counts),
-            np.repeat(lengths, counts),
-            np.concatenate([np.arange(count) for count in counts]),
-            0,
-        )
 
-    def _answer_of(self, group: _Group) -> list[int]:
-        try:
-            return self._ask(group.answer)
-        finally:
-            group.region.release()
+class RowPayload:
+    """Rows that are compressed when the shared memory for them is there."""
 
-    def _discard(self, group: _Group) -> None:
-        """Wait until the process no longer reads the group's memory."""
-        try:
-            self._answer_of(group)
-        except (SegmentLost, NoSpace):
-            return
+    def __init__(self, layout: RowLayout, rows: Bytes) -> None:
+        self._layout = layout
+        self._rows = rows
+        self.n_bytes = -(-len(rows) // layout.chunk_rows) * layout.chunk_bytes
 
-    def _ask(self, answer: Future[list[int]]) -> list[int]:
-        """The answer. Errors: SegmentLost."""
-        try:
-            return self._writer.wait(self._generation, answer)
-        except ProcessLost as error:
-            self._lost = True
-            raise SegmentLost(f"{self.path.name}: {error}") from error
-        except OSError as error:
-            # What libhdf5 does after a failed call is not to be relied on.
-            self._lost = True
-            self._writer.kill(self._generation)
-            raise SegmentLost(f"{self.path.name}: {error}") from error
+    def fill(self, view: memoryview, offset: int) -> list[Chunk]:
+        size, rows = self._layout.chunk_bytes, self._layout.chunk_rows
+        return [
+            self._layout.compress(
+                self._rows[i * rows : (i + 1) * rows],
+                view[i * size : (i + 1) * size],
+                offset + i * size,
+            )
+            for i in range(self.n_bytes // size)
+        ]
 
-    def _check_open(self) -> None:
-        if self._sealed:
-            raise Closed(f"segment {self.path.name} is sealed", code="segment-sealed")
-        if self._lost:
-            raise SegmentLost(f"{self.path.name} belongs to an HDF5 process that has ended")
 
-    def sync(self) -> None:
-        # The process has flushed what was answered: the bytes are the kernel's, whoever syncs them.
-        with self._lock:
-            if self._fd >= 0:
-                self._disk.sync(self._fd)
-                self._rows_file.sync()
-
-    def seal(self) -> None:
-        """As of Segment. After the death of the process: the file as it was last flushed."""
-        with self._lock:
-            if self._sealed:
-                return
-            self._sealed = True
-            self._lock.wait_for(lambda: self._appending == 0)
-        if not self._lost:
-            try:
-                self._ask(
-                    self._writer.submit(self._generation, lambda id: CloseFile(id, self.number))
-                )
-            except SegmentLost:
-                self._lost = True
-        with self._lock:
-            if self._fd < 0:
-                return
-            self.length_bytes = os.fstat(self._fd).st_size
-            self._disk.release_reserved(self._fd)
-            self._disk.sync(self._fd)
-            self._rows_file.sync()
-            self._close()
-
-    def close(self) -> None:
-        with self._lock:
-            self._sealed = True
-            self._lock.wait_for(lambda: self._appending == 0)
-            self._close()
-
-    def _close(self) -> None:
-        if self._fd >= 0:
-            self._disk.close(self._fd)
-            self._fd = -1
-        self._rows_file.close()
+def specs_of(placed: list[tuple[Chunk, int]], segment: int, crcs: Checksums) -> Bytes:
+    """Specs (n, 32) of the rows of chunks, in order; crcs (n,)."""
+    counts = np.array([chunk.valid_rows for chunk, _ in placed])
+    raw = np.array([chunk.filter_mask for chunk, _ in placed], dtype=bool)
+    lengths = np.array([chunk.length for chunk, _ in placed])
+    return pack_many(
+        FORMAT_HDF5,
+        np.repeat(np.where(raw, FLAG_RAW_CHUNK, 0), counts),
+        np.repeat(np.where(raw, CODEC_RAW, CODEC_BLOSC2), counts),
+        segment,
+        np.repeat(np.array([offset for _, offset in placed]), counts),
+        np.repeat(lengths, counts),
+        np.concatenate([np.arange(count) for count in counts]),
+        crcs,
+    )

@@ -64,7 +64,8 @@ with h5py.File(sys.argv[1], "r") as file:
     samples, counts = file["samples"], file["valid_rows"][:]
     chunk = samples.chunks[0]
     starts = numpy.arange(len(counts)) * chunk
-    rows = numpy.concatenate([samples[a : a + n] for a, n in zip(starts, counts)])
+    parts = [samples[a : a + n] for a, n in zip(starts, counts)]
+    rows = numpy.concatenate([samples[:0], *parts])
     rows = rows.reshape(len(rows), *samples.attrs["shape"])
     numpy.save(sys.argv[2], rows.view(samples.attrs["dtype"]) if rows.dtype.kind == "V" else rows)
 """
@@ -221,7 +222,7 @@ def test_a_refusal_of_hdf5_ends_its_process_and_loses_the_segment(tmp_path):
         rows = make_rows(5)
         segment.append(*rows)
         other = make_segment(writer, tmp_path / "b.h5", number=8)
-        segment.number = 99  # unknown to the process
+        segment._file.number = 99  # unknown to the process
         with pytest.raises(SegmentLost):
             segment.append(*rows)
         with pytest.raises(SegmentLost):

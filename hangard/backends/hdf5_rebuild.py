@@ -1,0 +1,182 @@
+"""A new HDF5 file from the chunks of one that h5py cannot read; its ``.rows`` say where they lie.
+
+A writer that was killed leaves its last flushed state readable nearly always; what it had not
+flushed may spoil HDF5's own index of chunks. Rows that were answered for are intact either way, and
+hangard reads them without libhdf5: the rebuild keeps the promise that the file is a plain HDF5 one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from hangard_ext.codec import chunk_bytes_of, read_many
+from hangard_ext.recordspec import CODEC_BLOSC2, FLAG_RAW_CHUNK, unpack_many
+
+from hangard.backends.disk import Disk
+from hangard.backends.hdf5_file import Hdf5File
+from hangard.backends.hdf5_messages import Chunk
+from hangard.backends.hdf5_writer import Hdf5Writer
+from hangard.backends.segment import Bytes, RowsFile
+from hangard.errors import Busy
+from hangard.limits import MIB
+from hangard.model.chunking import chunk_rows
+from hangard.model.directory import FORMAT_HDF5
+from hangard.model.options import Hdf5Options
+
+RELEASE_S_MAX = 60.0  # a process that ends closes its files first
+RELEASE_POLL_S = 0.02
+CHECKED_BYTES = 32 * MIB  # decoded rows at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """The new file. ``digests`` and ``specs`` (n, 32): what it holds, as its ``.rows`` say.
+
+    ``lost`` (m, 32): digests whose bytes in the old file do not match their checksum.
+    """
+
+    digests: Bytes
+    specs: Bytes
+    lost: Bytes
+    length_bytes: int
+    rows_bytes: int
+
+
+def wait_until_released(path: Path) -> None:
+    """Return once no HDF5 process has the file open for writing: that of a killed daemon may still.
+
+    Errors: Busy (``segment-in-use``) after RELEASE_S_MAX.
+    """
+    deadline = time.monotonic() + RELEASE_S_MAX
+    with path.open("rb") as file:
+        while True:
+            with suppress(BlockingIOError):
+                # The lock that libhdf5 takes on every file it opens; closing the file drops ours.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return
+            if time.monotonic() > deadline:
+                raise Busy(f"{path} is still open in another process", code="segment-in-use")
+            time.sleep(RELEASE_POLL_S)
+
+
+def rebuild(
+    damaged: Path,
+    digests: Bytes,
+    specs: Bytes,
+    path: Path,
+    number: int,
+    dtype: str,
+    shape: tuple[int, ...],
+    *,
+    options: Hdf5Options,
+    disk: Disk,
+    writer: Hdf5Writer,
+) -> Rebuilt:
+    """Copy the chunks that ``specs`` (n, 32) name into a new, sealed file with its ``.rows``.
+
+    Every row's checksum is compared before its chunk is copied. The damaged file stays: readers may
+    have it mapped, and the index names it until the caller replaced its specs.
+    Errors: NoSpace, SegmentLost, FileExistsError.
+    """
+    row_bytes = prod(shape) * np.dtype(dtype).itemsize
+    mapped = _mapped(damaged)
+    intact = _intact(mapped, specs, row_bytes)
+    lost = digests[~intact]
+    digests, specs = digests[intact], specs[intact].copy()
+    chunks = list(_stored_chunks(mapped, specs, row_bytes))
+    file = Hdf5File(
+        path,
+        number,
+        dtype,
+        shape if row_bytes else (1,),
+        chunk_rows=chunks[0].rows if chunks else chunk_rows(row_bytes),
+        options=options,
+        disk=disk,
+        writer=writer,
+    )
+    try:
+        placed = file.append(chunks)
+        fields = unpack_many(specs)
+        fields["format_code"] = FORMAT_HDF5
+        fields["segment"] = number
+        for chunk, (_, offset) in zip(chunks, placed, strict=True):
+            fields["offset"][chunk.members] = offset
+        file.finish()
+        rows_file = RowsFile(disk, path, number)
+        try:
+            rows_file.append(digests, specs)
+            rows_file.sync()
+        finally:
+            rows_file.close()
+    finally:
+        file.close()
+    return Rebuilt(digests, specs, lost, file.length_bytes, rows_file.length_bytes)
+
+
+def _mapped(path: Path) -> npt.NDArray[np.uint8]:
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            return np.empty(0, np.uint8)
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ), np.uint8)
+
+
+def _intact(mapped: npt.NDArray[np.uint8], specs: Bytes, row_bytes: int) -> npt.NDArray[np.bool_]:
+    """Which rows are where their specs say, with the right checksum."""
+    result = np.ones(len(specs), np.bool_)
+    step = max(1, CHECKED_BYTES // max(1, row_bytes))
+    out = np.empty((min(step, len(specs)), row_bytes), np.uint8)
+    for start in range(0, len(specs), step):
+        part = specs[start : start + step]
+        left = np.arange(len(part))
+        while (bad := read_many(mapped, part, row_bytes, out[: len(part)], left)) >= 0:
+            result[start + bad] = False
+            left = left[left > bad]
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredChunk:
+    """A chunk as it lies in the old file, and the positions of its rows among the specs."""
+
+    stored: npt.NDArray[np.uint8]
+    filter_mask: int
+    rows: int  # that fit
+    valid_rows: int
+    members: npt.NDArray[np.int64]
+
+    @property
+    def n_bytes(self) -> int:
+        return len(self.stored)
+
+    def fill(self, view: memoryview, offset: int) -> list[Chunk]:
+        np.frombuffer(view, np.uint8)[: len(self.stored)] = self.stored
+        return [Chunk(offset, len(self.stored), self.filter_mask, self.valid_rows)]
+
+
+def _stored_chunks(
+    mapped: npt.NDArray[np.uint8], specs: Bytes, row_bytes: int
+) -> Iterator[_StoredChunk]:
+    fields = unpack_many(specs)
+    if not row_bytes:
+        return
+    order = np.lexsort((fields["row"], fields["offset"]))
+    offsets = fields["offset"][order]
+    for members in np.split(order, np.flatnonzero(np.diff(offsets)) + 1):
+        if not len(members):
+            return
+        first = fields[members[0]]
+        start, length = int(first["offset"]), int(first["stored_length"])
+        stored = mapped[start : start + length]
+        raw = bool(first["flags"] & FLAG_RAW_CHUNK)
+        chunk_bytes = chunk_bytes_of(stored) if first["codec"] == CODEC_BLOSC2 else length
+        valid_rows = int(fields["row"][members].max()) + 1
+        yield _StoredChunk(stored, int(raw), chunk_bytes // row_bytes, valid_rows, members)
