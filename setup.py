@@ -77,6 +77,8 @@ EXTENSIONS = [
     extension("treediff"),
     extension("table"),
     extension("runs", "crc32c.c"),
+    extension("runwriter", "crc32c.c"),
+    extension("runmerge", "crc32c.c"),
     extension("logrecord", "crc32c.c"),
 ]
 

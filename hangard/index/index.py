@@ -22,7 +22,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from hangard_ext.runs import Run, Runs, merge_runs, sort_entries
+from hangard_ext.runmerge import merge_runs
+from hangard_ext.runs import Run, Runs
+from hangard_ext.runwriter import sort_entries
 from hangard_ext.table import Table
 
 from hangard.errors import Corrupt

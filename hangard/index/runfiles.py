@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from hangard_ext.runs import RunWriter
+from hangard_ext.runwriter import RunWriter
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -4,16 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hangard_ext.runs import (
-    RUN_ENTRIES_MAX,
-    RUNS_MERGED_MAX,
-    Run,
-    Runs,
-    RunWriter,
-    encode_run,
-    merge_runs,
-    sort_entries,
-)
+from hangard_ext.runmerge import RUNS_MERGED_MAX, merge_runs
+from hangard_ext.runs import Run, Runs
+from hangard_ext.runwriter import RUN_ENTRIES_MAX, RunWriter, encode_run, sort_entries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import runs as twin
