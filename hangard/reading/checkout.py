@@ -1,0 +1,77 @@
+"""The columns of one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from hangard.errors import UnknownColumn
+from hangard.model.commit import Digest
+from hangard.reading.columns import ColumnReader
+from hangard.reading.readers import ReaderMark
+
+if TYPE_CHECKING:
+    from hangard.reading.snapshot import RepositoryReader
+
+
+class TreeReader(Mapping[str, ColumnReader]):
+    """Columns by name, as one commit has them. While it is open, gc keeps that commit.
+
+    ``commit`` and ``record`` are None for a branch before its first commit, which has no column.
+
+    Errors: UnknownColumn.
+    """
+
+    def __init__(self, repository: RepositoryReader, commit: Digest | None) -> None:
+        self.commit = commit
+        self.record = None if commit is None else repository.commit(commit)
+        self._repository = repository
+        self._entries = {} if self.record is None else repository.tree(self.record.tree)
+        self._columns: dict[str, ColumnReader] = {}
+        self._mark = None if commit is None else ReaderMark(repository.directory, commit)
+        self._closed = False
+        self.take_mark()
+
+    # By identity, as open files are; a Mapping would compare contents and have no hash.
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __enter__(self) -> TreeReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getitem__(self, name: str) -> ColumnReader:
+        column = self._columns.get(name)
+        if column is None:
+            entry = self._entries.get(name)
+            if entry is None:
+                known = ", ".join(self._entries) or "none"
+                raise UnknownColumn(f"no column {name!r}; there are: {known}", column=name)
+            schema = self._repository.schema(entry.schema)
+            column = ColumnReader(self._repository, schema, entry.root, name)
+            self._columns[name] = column
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def take_mark(self) -> None:
+        """Keeps gc from the commit, in this process too if it is a forked child."""
+        if self._mark is not None and not self._closed:
+            self._mark.take()
+
+    def close(self) -> None:
+        """gc may take what only this commit names. May be called twice."""
+        self._closed = True
+        if self._mark is not None:
+            self._mark.close()
