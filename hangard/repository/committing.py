@@ -1,0 +1,314 @@
+"""From staged changes to a commit.
+
+Everything here runs on the one LMDB writer's thread, a group of operations at a time: every commit
+of the group is planned (rebased if its branch moved, nodes appended to the log), then all files are
+synced once, then one transaction names it all, then all callers are answered. Commits of a group
+build on each other's heads before those are durable; if the group fails, none of them happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hangard.db.tables import WriteTables
+from hangard.db.writer import Operation
+from hangard.encoding.objects import (
+    KIND_COMMIT,
+    KIND_SCHEMA,
+    KIND_TREE,
+    commit_digest,
+    encode_commit,
+    encode_schema,
+    encode_tree,
+    schema_digest,
+    tree_digest,
+)
+from hangard.encoding.records import HEADS, ReflogEntry, SessionRecord
+from hangard.errors import Conflict, NothingStaged, UnknownRevision
+from hangard.limits import INDEX_SMALL_ENTRIES_MAX
+from hangard.model.commit import Author, Commit, Digest, Tree
+from hangard.model.schema import Schema
+from hangard.repository.clock import Clock
+from hangard.repository.objects import Objects
+from hangard.repository.rebasing import Conflicts, Rebase, Strategy
+from hangard.repository.session import Session, Snapshot
+from hangard.repository.storage import Checkpoint, Storage
+from hangard.tree.store import NodeStore
+from hangard.wire.messages import CommitRequest, CommitResult
+
+Heads = dict[str, Digest | None]
+
+
+@dataclass(slots=True)
+class Group:
+    """What the operations of one group share.
+
+    ``heads`` are the branch heads as they stand in the group's plan, ``trees`` the trees of its
+    commits, ``schemas`` those it stores; ``checkpoint`` is what storage wants named by the same
+    transaction.
+    """
+
+    heads: Heads
+    checkpoint: Checkpoint | None = None
+    trees: dict[Digest, Tree] = field(default_factory=dict)
+    schemas: dict[Digest, Schema] = field(default_factory=dict)
+    _written_in: WriteTables | None = None
+
+    def write_checkpoint(self, tables: WriteTables) -> None:
+        """Name new index entries and files, once a transaction (a spoilt one starts again)."""
+        if self.checkpoint is not None and self._written_in is not tables:
+            self._written_in = tables
+            self.checkpoint.write(tables)
+
+
+@dataclass(slots=True)
+class Plan:
+    """A commit as it will be written."""
+
+    snapshot: Snapshot
+    commit: Commit
+    digest: Digest
+    tree: Tree
+    records: list[tuple[bytes, bytes]]  # kind byte and record of each object
+    result: CommitResult
+
+
+class CommitOperation:
+    """One commit on its way through the writer."""
+
+    def __init__(
+        self,
+        request: CommitRequest,
+        session: Session,
+        *,
+        store: NodeStore,
+        objects: Objects,
+        clock: Clock,
+    ) -> None:
+        self.session = session
+        self._request = request
+        self._store = store
+        self._objects = objects
+        self._clock = clock
+        self._group: Group | None = None
+        self._error: Exception | None = None
+        self._held = False
+        self.plan: Plan | None = None
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether it is better not to hold many small commits up with this one."""
+        return self.session.staged_total > INDEX_SMALL_ENTRIES_MAX
+
+    def prepare(self, group: Group) -> None:
+        """Plan the commit; an error is kept for ``check``, so that the group goes on without."""
+        self._group, self._error, self.plan = group, None, None
+        self.session.hold().acquire()
+        self._held = True
+        try:
+            self.plan = self._planned(group)
+            group.heads[self.session.branch] = self.plan.digest
+            group.trees[self.plan.digest] = self.plan.tree
+        except Exception as error:
+            self._error = error
+            self.release()
+
+    def check(self, tables: WriteTables) -> None:
+        """Errors: those of planning; Conflict (``head-moved``) if the branch is not as planned."""
+        if self._error is not None:
+            raise self._error
+        assert self.plan is not None
+        stored = tables.ref(_ref(self.session.branch))
+        if stored is None or (stored or None) != self.plan.result.parent:
+            raise Conflict(
+                f"branch {self.session.branch!r} changed while the commit was written; try again",
+                code="head-moved",
+            )
+
+    def apply(self, tables: WriteTables) -> CommitResult:
+        assert self.plan is not None
+        assert self._group is not None
+        self._group.write_checkpoint(tables)
+        plan, request = self.plan, self._request
+        for kind, record in plan.records:
+            tables.put_object(kind, record)
+        parent = plan.result.parent or b""
+        tables.put_ref(_ref(self.session.branch), plan.digest)
+        title = plan.commit.message.split("\n", 1)[0]
+        tables.append_reflog(
+            ReflogEntry(
+                plan.commit.time_ns,
+                _ref(self.session.branch),
+                parent,
+                plan.digest,
+                f"commit: {title}",
+                str(plan.commit.author),
+            )
+        )
+        tables.put_command(
+            request.command_id,
+            commit=plan.digest,
+            parent=parent,
+            branch=self.session.branch,
+            rebased=plan.result.rebased,
+        )
+        tables.put_session(session_record(self.session, plan.snapshot, plan.digest))
+        return plan.result
+
+    def settle(self) -> None:
+        """The transaction is durable: the session goes on from its new commit."""
+        if self.plan is not None:
+            schemas = {
+                name: self._objects.schema(entry.schema) for name, entry in self.plan.tree.items()
+            }
+            self.session.settle(self.plan.digest, self.plan.tree, schemas)
+
+    def release(self) -> None:
+        """Let the session's changes move again; may be called twice."""
+        if self._held:
+            self._held = False
+            self.session.hold().release()
+
+    def _planned(self, group: Group) -> Plan:
+        session, request = self.session, self._request
+        session.check_contains(request.last_sequence)
+        if session.branch not in group.heads:
+            raise UnknownRevision(
+                f"branch {session.branch!r} was deleted; the session keeps its changes",
+                code="branch-deleted",
+            )
+        head = group.heads[session.branch]
+        snapshot = session.snapshot()
+        if not snapshot.columns and not request.allow_empty:
+            raise nothing_staged(session)
+        records: list[tuple[bytes, bytes]] = []
+
+        def store_schema(schema: Schema) -> Digest:
+            record = encode_schema(schema)
+            digest = schema_digest(record)
+            group.schemas[digest] = schema
+            records.append((KIND_SCHEMA, record))
+            return digest
+
+        def load_schema(digest: Digest) -> Schema:
+            return group.schemas.get(digest) or self._objects.schema(digest)
+
+        conflicts = Conflicts(_strategy(request))
+        theirs = snapshot.base_tree
+        if head is None:
+            theirs = {}
+        elif head != snapshot.base:
+            theirs = group.trees[head] if head in group.trees else self._objects.commit_tree(head)
+        rebase = Rebase(self._store, load_schema, store_schema, conflicts)
+        tree = rebase.apply(snapshot.base_tree, theirs, snapshot.columns)
+        conflicts.raise_if_any(session.branch)
+        if tree == theirs and head == snapshot.base and not request.allow_empty:
+            raise nothing_staged(session)
+        tree_record = encode_tree(tree)
+        commit = Commit(
+            parents=(head,) if head else (),
+            tree=tree_digest(tree_record),
+            author=Author(request.author_name, request.author_email),
+            message=request.message,
+            time_ns=self._clock.now_ns(),
+            metadata=tuple(sorted(request.metadata)),
+        )
+        commit_record = encode_commit(commit)
+        digest = commit_digest(commit_record)
+        result = CommitResult(
+            digest=digest,
+            branch=session.branch,
+            parent=head,
+            rebased=head != snapshot.base,
+        )
+        records += [(KIND_TREE, tree_record), (KIND_COMMIT, commit_record)]
+        return Plan(snapshot, commit, digest, tree, records, result)
+
+
+class MakeCheckpoint:
+    """Make what the index holds durable without a commit."""
+
+    group: Group | None = None
+
+    def check(self, tables: WriteTables) -> None:
+        """Always possible."""
+
+    def apply(self, tables: WriteTables) -> None:
+        assert self.group is not None
+        self.group.write_checkpoint(tables)
+
+
+@dataclass(slots=True)
+class GroupCommit:
+    """The writer's hooks: what happens before a group's transaction and after it."""
+
+    storage: Storage
+    heads: Heads
+    checkpointed: Callable[[Checkpoint], None]
+    _group: Group = field(init=False)
+
+    def before_group(self, operations: Sequence[Operation]) -> None:
+        """Plan the commits, then make their bytes durable. Errors: NoSpace, Corrupt, to all."""
+        self._group = Group(dict(self.heads))
+        commits = [item for item in operations if isinstance(item, CommitOperation)]
+        for operation in commits:
+            operation.prepare(self._group)
+        wanted = [item for item in operations if isinstance(item, MakeCheckpoint)]
+        for item in wanted:
+            item.group = self._group
+        if wanted or any(operation.plan is not None for operation in commits):
+            self._group.checkpoint = self.storage.checkpoint()
+
+    def after_group(self, operations: Sequence[Operation], durable: Sequence[bool]) -> None:
+        """Take over what became durable (one flag for each operation), and let sessions go on."""
+        try:
+            if any(durable) and self._group.checkpoint is not None:
+                self.storage.checkpointed(self._group.checkpoint)
+                self.checkpointed(self._group.checkpoint)
+            for operation, written in zip(operations, durable, strict=True):
+                if written and isinstance(operation, CommitOperation):
+                    assert operation.plan is not None
+                    self.heads[operation.session.branch] = operation.plan.digest
+                    operation.settle()
+        finally:
+            for operation in operations:
+                if isinstance(operation, CommitOperation):
+                    operation.release()
+
+
+def session_record(session: Session, snapshot: Snapshot, base: Digest | None) -> SessionRecord:
+    """The session as LMDB keeps it, once a commit has consumed what ``snapshot`` covers."""
+    return SessionRecord(
+        session.id,
+        session.branch,
+        base or b"",
+        session.opened_ns,
+        session.used_ns,
+        session.exclusive,
+        session.user,
+        session.pid,
+        snapshot.journal_bytes,
+        dict(snapshot.streams),
+    )
+
+
+def nothing_staged(session: Session) -> NothingStaged:
+    """The error of a commit without a change."""
+    return NothingStaged(
+        f"nothing to commit: session {session.id} holds no change against its base",
+        session=session.id,
+    )
+
+
+def _strategy(request: CommitRequest) -> Strategy:
+    if request.strategy is None or isinstance(request.strategy, str):
+        return request.strategy
+    choices: Mapping[tuple[str, bytes], str] = {
+        (choice.column, choice.key): choice.side for choice in request.strategy
+    }
+    return choices  # type: ignore[return-value]
+
+
+def _ref(branch: str) -> str:
+    return HEADS.decode() + branch

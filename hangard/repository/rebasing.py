@@ -1,0 +1,189 @@
+"""Staged changes put on top of a branch's head, key by key.
+
+*base* is the commit the session started from, *ours* the session's side, *theirs* the branch's head
+now. Absent is a value like any other: a key conflicts when theirs differs from base and from ours.
+A column is a key too. Cost: O(staged changes x log samples), whatever the other side did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from hangard_ext.keyblock import take_keys
+from hangard_ext.treekey import decode_key
+
+from hangard.errors import Conflict
+from hangard.limits import CONFLICT_KEYS_MAX
+from hangard.model.commit import ColumnEntry, Digest, Tree
+from hangard.model.schema import Schema
+from hangard.repository.staging import ChangeBlock, StagedColumn
+from hangard.tree.edit import edit
+from hangard.tree.search import find_many
+from hangard.tree.store import EMPTY_ROOT, NodeStore
+
+Side = Literal["ours", "theirs"]
+Strategy = Side | Mapping[tuple[str, bytes], Side] | None
+
+COLUMN_ITSELF = b""  # the encoded key that stands for a column and its schema
+
+
+@dataclass(slots=True)
+class Conflicts:
+    """Keys changed on both sides, and how the caller wants each settled."""
+
+    strategy: Strategy
+    keys: list[list[Any]] = field(default_factory=list)
+    total: int = 0
+
+    def side(self, column: str, key: bytes) -> Side | None:
+        """The chosen side; None when there is none, and then the conflict is on the list."""
+        chosen: Side | None
+        if isinstance(self.strategy, Mapping):
+            chosen = self.strategy.get((column, key))
+        else:
+            chosen = self.strategy
+        if chosen is None:
+            self.total += 1
+            if len(self.keys) < CONFLICT_KEYS_MAX:
+                shown = None if key == COLUMN_ITSELF else decode_key(key)
+                self.keys.append([column, shown])
+        return chosen
+
+    def raise_if_any(self, branch: str) -> None:
+        """Conflict with ``details["keys"]``: [column, key], key None for the column itself."""
+        if self.total:
+            first = ", ".join(
+                column if key is None else f"{column}[{key!r}]" for column, key in self.keys[:5]
+            )
+            more = f" and {self.total - 5} more" if self.total > 5 else ""
+            raise Conflict(
+                f"{branch!r} moved, and both sides changed {first}{more}; nothing was committed."
+                " Commit again with strategy='ours' (the session's values), 'theirs' (the"
+                " branch's values) or a choice for each key",
+                code="commit-conflict",
+                keys=self.keys,
+                total=self.total,
+                branch=branch,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Rebase:
+    """What putting staged columns on a head needs: nodes, schemas, and the three sides.
+
+    ``load_schema`` gives the schema of a digest, ``store_schema`` the digest of a schema.
+    """
+
+    store: NodeStore
+    load_schema: Callable[[Digest], Schema]
+    store_schema: Callable[[Schema], Digest]
+    conflicts: Conflicts
+
+    def apply(self, base: Tree, theirs: Tree, staged: Mapping[str, StagedColumn]) -> Tree:
+        """The tree of the new commit; conflicts without a chosen side are on the list."""
+        result = dict(theirs)
+        for name, column in staged.items():
+            if not column.is_changed:
+                continue
+            entry = self._column(name, column, base.get(name), theirs.get(name))
+            if entry is None:
+                result.pop(name, None)
+            else:
+                result[name] = entry
+        return result
+
+    def _column(
+        self,
+        name: str,
+        column: StagedColumn,
+        base: ColumnEntry | None,
+        theirs: ColumnEntry | None,
+    ) -> ColumnEntry | None:
+        if column.schema is None:
+            if base is None or theirs is None or theirs == base:
+                return None if base is not None else theirs
+            return None if self.conflicts.side(name, COLUMN_ITSELF) == "ours" else theirs
+        ours_root = EMPTY_ROOT if base is None or column.reset else base.root
+        if theirs is None and base is None:
+            return self._whole(column, ours_root)
+        if self._is_replaced(column, base, theirs):
+            if theirs == base or self.conflicts.side(name, COLUMN_ITSELF) == "ours":
+                return self._whole(column, ours_root)
+            return theirs
+        assert theirs is not None
+        schema = self._merged_schema(name, column, base, theirs)
+        root = self._merged_samples(name, column.changes(), ours_root, theirs.root)
+        return ColumnEntry(schema, root)
+
+    def _is_replaced(
+        self, column: StagedColumn, base: ColumnEntry | None, theirs: ColumnEntry | None
+    ) -> bool:
+        """Whether one side's samples cannot stand in the other side's column."""
+        assert column.schema is not None
+        if theirs is None or (column.reset and base is not None):
+            return True
+        if base is None:
+            return self.load_schema(theirs.schema) != column.schema
+        return not self.load_schema(theirs.schema).same_data_as(column.schema)
+
+    def _whole(self, column: StagedColumn, root: Digest) -> ColumnEntry:
+        assert column.schema is not None
+        return ColumnEntry(
+            self.store_schema(column.schema), _edited(self.store, root, column.changes())
+        )
+
+    def _merged_schema(
+        self, name: str, column: StagedColumn, base: ColumnEntry | None, theirs: ColumnEntry
+    ) -> Digest:
+        assert column.schema is not None
+        ours = self.store_schema(column.schema) if column.schema_changed else None
+        if ours is None or base is None or theirs.schema == ours:
+            return theirs.schema
+        if theirs.schema == base.schema:
+            return ours
+        return ours if self.conflicts.side(name, COLUMN_ITSELF) == "ours" else theirs.schema
+
+    def _merged_samples(
+        self, name: str, ours: ChangeBlock, base_root: Digest, theirs_root: Digest
+    ) -> Digest:
+        if theirs_root != base_root and len(ours):
+            ours = self._without_conflicts(name, ours, base_root, theirs_root)
+        return _edited(self.store, theirs_root, ours)
+
+    def _without_conflicts(
+        self, name: str, ours: ChangeBlock, base_root: Digest, theirs_root: Digest
+    ) -> ChangeBlock:
+        """Our changes less those that a chosen side gives to the other."""
+        before, _ = find_many(self.store, base_root, ours.blob, ours.ends)
+        after, _ = find_many(self.store, theirs_root, ours.blob, ours.ends)
+        clash = _differ(before, after) & _differ(after, ours.digests)
+        if not clash.any():
+            return ours
+        keep = np.ones(len(ours), bool)
+        for position in np.flatnonzero(clash):
+            start = int(ours.ends[position - 1]) if position else 0
+            key = ours.blob[start : int(ours.ends[position])]
+            keep[position] = self.conflicts.side(name, key) == "ours"
+        return _selected(ours, keep)
+
+
+def _differ(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    result: npt.NDArray[np.bool_] = (a.view("<u8") != b.view("<u8")).any(axis=1)
+    return result
+
+
+def _edited(store: NodeStore, root: Digest, changes: ChangeBlock) -> Digest:
+    if not len(changes):
+        return root
+    edited: Digest = edit(store, root, changes.blob, changes.ends, changes.digests)
+    return edited
+
+
+def _selected(block: ChangeBlock, keep: npt.NDArray[np.bool_]) -> ChangeBlock:
+    positions = np.flatnonzero(keep)
+    blob, ends = take_keys(block.blob, block.ends, positions)
+    return ChangeBlock(blob, ends, np.ascontiguousarray(block.digests[positions]))

@@ -1,0 +1,468 @@
+"""One repository, open for writing: what a daemon serves. Synchronous and thread-safe."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hangard.backends.disk import Disk
+from hangard.db.environment import WritableEnvironment, create_directory
+from hangard.db.tables import WriteTables
+from hangard.db.writer import Writer
+from hangard.encoding.records import HEADS, SessionRecord
+from hangard.errors import Busy, Closed, InvalidRequest, UnknownRevision, UnknownSession
+from hangard.index import Index
+from hangard.limits import MEMORY_BYTES_MAX, SESSION_AGE_S_MAX, SESSIONS_MAX
+from hangard.model.commit import Digest
+from hangard.model.directory import journal_path
+from hangard.model.names import check_ref_name
+from hangard.repository import recovery
+from hangard.repository.batching import Batcher
+from hangard.repository.branches import CreateBranch, DeleteBranch, SetHead
+from hangard.repository.changes import Change, Prepared
+from hangard.repository.clock import Clock, SystemClock
+from hangard.repository.committing import (
+    CommitOperation,
+    GroupCommit,
+    Heads,
+    MakeCheckpoint,
+    session_record,
+)
+from hangard.repository.history import is_ancestor
+from hangard.repository.journals import read_journal
+from hangard.repository.maintenance import RunMerger
+from hangard.repository.nodes import Nodes
+from hangard.repository.objects import Objects
+from hangard.repository.segments import SegmentFactory
+from hangard.repository.session import Session
+from hangard.repository.staging import Digests, Ends
+from hangard.repository.storage import Checkpoint, Storage
+from hangard.wire.messages import CommitRequest, CommitResult, SessionInfo
+
+STAGED_BYTES_MAX = MEMORY_BYTES_MAX
+SESSION_IDLE_S_MIN = 600
+
+
+class Repository:
+    """Sessions, commits and branches of one repository. One process at a time may open it."""
+
+    @classmethod
+    def create(cls, path: str | Path, *, branch: str = "main") -> None:
+        """Make a new repository with one branch that has no commit yet.
+
+        Errors: AlreadyExists (``repository-exists``), InvalidRequest (``invalid-name``,
+        ``network-filesystem``), NoSpace.
+        """
+        check_ref_name(branch)
+        create_directory(path)
+        with WritableEnvironment(path) as env, env.write() as tables:
+            tables.put_ref(HEADS.decode() + branch, b"")
+            tables.put_head(branch)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        clock: Clock | None = None,
+        disk: Disk | None = None,
+        boot_id: bytes | None = None,
+    ) -> Repository:
+        """Open, and recover from whatever ended the last life; needs no manual step.
+
+        ``boot_id`` tells one start of the machine from another (default: the kernel's).
+        Errors: NoRepository, Busy (``repository-locked``), Corrupt, NoSpace.
+        """
+        env = WritableEnvironment(path)
+        try:
+            boot = boot_id or recovery.current_boot_id()
+            return cls(env, clock or SystemClock(), disk or Disk(), boot)
+        except BaseException:
+            env.close()
+            raise
+
+    def __init__(self, env: WritableEnvironment, clock: Clock, disk: Disk, boot_id: bytes) -> None:
+        self.path = env.directory.parent
+        self.epoch = secrets.token_bytes(16)
+        self._env = env
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._sessions: dict[str, Session] = {}
+        self._leased: str | None = None
+        self._closed = False
+        self._segments = SegmentFactory(env.directory, disk)
+        found = recovery.recover(env, disk, self._segments.hdf5, boot_id)
+        self._index: Index = found.index
+        self._storage = Storage(
+            env.directory,
+            disk,
+            found.index,
+            next_number=found.next_number,
+            create_segment=self._segments.create,
+        )
+        self._storage.name_recovered(found.files)
+        self._batcher = Batcher(self._storage)
+        self._nodes = Nodes(env.directory, self._storage)
+        self._objects = Objects(env)
+        self._heads: Heads = found.heads
+        hooks = GroupCommit(self._storage, self._heads, self._checkpointed)
+        self._writer = Writer(env, before_group=hooks.before_group, after_group=hooks.after_group)
+        self._merger = RunMerger(self._index, self._writer, self._storage.take_number)
+        for record in found.sessions:
+            self._resume(record)
+
+    # Sessions
+
+    def open_session(
+        self,
+        branch: str | None = None,
+        *,
+        commit: Digest | None = None,
+        exclusive: bool = False,
+        user: str = "",
+        pid: int = 0,
+    ) -> Session:
+        """A new session on ``branch`` (default: HEAD's), from its head or from ``commit``.
+
+        Errors: UnknownRevision; Busy (``too-many-sessions``, ``exclusive-session``).
+        """
+        with self._lock:
+            self._check_open()
+            name = branch or self.head()
+            if name not in self._heads:
+                raise UnknownRevision(f"there is no branch {name!r}", code="unknown-branch")
+            if len(self._sessions) >= SESSIONS_MAX and not self._evict():
+                raise Busy(
+                    f"{SESSIONS_MAX} sessions are open; close some (hangard sessions lists them)",
+                    code="too-many-sessions",
+                )
+            if exclusive:
+                self._check_lease(None)
+            base = commit if commit is not None else self._heads[name]
+            tree = self._objects.commit_tree(base) if base else {}
+            identity = secrets.token_hex(8)
+            session = Session(
+                identity=identity,
+                branch=name,
+                base=base,
+                base_tree=tree,
+                base_schemas=self._objects.schemas(tree),
+                opened_ns=self._clock.now_ns(),
+                user=user,
+                pid=pid,
+                exclusive=exclusive,
+                journal=self._env.directory / journal_path(identity),
+            )
+            self._sessions[identity] = session
+            if exclusive:
+                self._leased = identity
+        self._writer.run(_PutSession(session_record(session, session.snapshot(), base)))
+        return session
+
+    def session(self, identity: str) -> Session:
+        """Errors: UnknownSession; Closed after ``close``."""
+        self._check_open()
+        session = self._sessions.get(identity)
+        if session is None:
+            raise UnknownSession(
+                f"there is no session {identity!r}: it was closed, or it expired", session=identity
+            )
+        session.used_ns = self._clock.now_ns()
+        return session
+
+    def sessions(self) -> list[SessionInfo]:
+        """All sessions, the oldest first; those that nobody used for long are dropped first."""
+        self._expire()
+        with self._lock:
+            found = sorted(self._sessions.values(), key=lambda session: session.opened_ns)
+        return [self.session_info(session) for session in found]
+
+    def session_info(self, session: Session) -> SessionInfo:
+        """What ``sessions`` tells of one."""
+        return SessionInfo(
+            id=session.id,
+            branch=session.branch,
+            base=session.base,
+            staged=session.staged_total,
+            exclusive=session.exclusive,
+            user=session.user,
+            pid=session.pid,
+            opened_s=session.opened_ns / 1e9,
+            used_s=session.used_ns / 1e9,
+        )
+
+    def close_session(self, identity: str, *, abort: bool) -> None:
+        """Leave a session: one that holds changes stays and can be resumed, unless ``abort``."""
+        session = self.session(identity)
+        self.release_session(identity)
+        if session.is_changed and not abort:
+            return
+        with self._lock:
+            self._sessions.pop(identity, None)
+        session.close()
+        self._writer.run(_DeleteSession(identity))
+        with suppress(FileNotFoundError):
+            (self._env.directory / journal_path(identity)).unlink()
+
+    def lease_session(self, identity: str) -> None:
+        """Hold the exclusive lease again. Errors: UnknownSession, Busy (``exclusive-session``)."""
+        with self._lock:
+            self.session(identity)
+            self._check_lease(identity)
+            self._leased = identity
+
+    def release_session(self, identity: str) -> None:
+        """End an exclusive session's lease: it blocks nobody any more, and can be resumed."""
+        with self._lock:
+            if self._leased == identity:
+                self._leased = None
+
+    # Changes
+
+    def prepare_rows(
+        self,
+        identity: str,
+        column: str,
+        blob: bytes,
+        ends: Ends,
+        dtype: str,
+        shape: tuple[int, ...],
+        rows: npt.NDArray[np.uint8],
+    ) -> Prepared:
+        """Hash, deduplicate and store a batch; see Session.prepare_rows."""
+        session = self.session(identity)
+        if session.memory_bytes > STAGED_BYTES_MAX:
+            raise Busy(
+                f"session {identity} has staged more keys than fit {STAGED_BYTES_MAX} bytes;"
+                " commit them first",
+                code="too-much-staged",
+            )
+        return session.prepare_rows(self._batcher, column, blob, ends, dtype, shape, rows)
+
+    def apply(self, identity: str, sequence: int, change: Change) -> bool:
+        """Stage and journal a change; see Session.apply."""
+        return self.session(identity).apply(sequence, change)
+
+    def find_staged(
+        self, identity: str, column: str, blob: bytes, ends: Ends
+    ) -> tuple[npt.NDArray[np.uint8], Digests, npt.NDArray[np.uint8]]:
+        """Staged states (n,), digests (n, 32) and specs (n, 32) of packed keys."""
+        states, digests = self.session(identity).find(column, blob, ends)
+        specs, _ = self._storage.find_many(digests)
+        return states, digests, specs
+
+    def commit(self, identity: str, request: CommitRequest) -> CommitResult:
+        """Commit what a session has staged; durable when this returns.
+
+        Errors: NothingStaged; Conflict (``commit-conflict``); Closed (``staged-changes-lost``);
+        Busy (``exclusive-session``); NoSpace; Corrupt. On each the session is unchanged.
+        """
+        if not request.message.strip():
+            raise InvalidRequest("a commit needs a message", code="empty-message")
+        session = self.session(identity)
+        with session.committing:
+            with self._env.read() as tables:
+                known = tables.command(request.command_id)
+            if known is not None:
+                return CommitResult(
+                    digest=known.commit,
+                    branch=known.branch,
+                    parent=known.parent or None,
+                    rebased=known.rebased,
+                )
+            with self._lock:
+                self._check_lease(identity, session.branch)
+            operation = CommitOperation(
+                request, session, store=self._nodes, objects=self._objects, clock=self._clock
+            )
+            result: CommitResult = self._writer.run(operation, bulk=operation.is_bulk)
+            return result
+
+    # Branches
+
+    def head(self) -> str:
+        """The branch that HEAD names."""
+        with self._env.read() as tables:
+            return tables.head()
+
+    def create_branch(self, name: str, commit: Digest | None = None) -> Digest:
+        """Create a branch at a commit (default: the head of HEAD's branch); the commit's digest.
+
+        Errors: InvalidRequest (``invalid-name``), AlreadyExists, UnknownRevision.
+        """
+        check_ref_name(name)
+        start = commit if commit is not None else self._heads.get(self.head()) or b""
+        result: Digest = self._run(CreateBranch(name, start, self._clock.now_ns()))
+        self._heads[name] = result or None
+        return result
+
+    def delete_branch(self, name: str, force: bool = False) -> Digest:
+        """Delete a branch; the digest its head had (b"" if it had no commit).
+
+        Errors: UnknownRevision; InvalidRequest (``branch-is-head``, ``last-branch``,
+        ``branch-not-merged`` unless ``force``).
+        """
+        with self._lock:
+            if name not in self._heads:
+                raise UnknownRevision(f"there is no branch {name!r}", code="unknown-branch")
+            if len(self._heads) == 1:
+                raise InvalidRequest(f"{name!r} is the only branch", code="last-branch")
+            head = self._heads[name]
+            others = [digest for other, digest in self._heads.items() if other != name]
+        if head and not force and not is_ancestor(self._objects, head, others):
+            raise InvalidRequest(
+                f"branch {name!r} holds commits that no other branch has; force deletes it",
+                code="branch-not-merged",
+            )
+        result: Digest = self._run(DeleteBranch(name, head or b"", self._clock.now_ns()))
+        self._heads.pop(name, None)
+        return result
+
+    def set_head(self, name: str) -> None:
+        """Point HEAD at a branch. Errors: UnknownRevision."""
+        self._run(SetHead(name))
+
+    # The whole
+
+    def status(self) -> dict[str, Any]:
+        """What the daemon's status shows of the repository; sizes in bytes."""
+        with self._lock:
+            staged = sum(session.memory_bytes for session in self._sessions.values())
+            count = len(self._sessions)
+        return {
+            "sessions": count,
+            "staged_bytes": staged,
+            "writer_waiting": self._writer.waiting,
+            "open_files": self._storage.open_files,
+            "index_recent_entries": self._index.recent_count,
+            "index_runs": self._index.run_count,
+            "hdf5_pid": self._segments.hdf5.pid,
+        }
+
+    def close(self) -> None:
+        """Seal what is open, make the index durable, and give the lock back. May be called twice.
+
+        Sessions that hold changes stay on disk and are there again after ``open``.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            sessions = list(self._sessions.values())
+        for session in sessions:
+            session.close()
+        self._merger.close()
+        self._storage.retire_all()
+        try:
+            self._writer.run(MakeCheckpoint())
+        finally:
+            self._writer.close()
+            self._nodes.close()
+            self._storage.close()
+            self._index.close()
+            self._segments.close()
+            self._env.close()
+
+    def _checkpointed(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.run is not None:
+            self._merger.wake()
+
+    def _run(self, operation: Any) -> Any:
+        self._check_open()
+        return self._writer.run(operation)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("the repository is closed", code="repository-closed")
+
+    def _check_lease(self, identity: str | None, branch: str | None = None) -> None:
+        """Errors: Busy, if another session holds the lease (on ``branch``)."""
+        holder = self._sessions.get(self._leased or "")
+        if holder is None or holder.id == identity:
+            return
+        if branch is None or holder.branch == branch:
+            raise Busy(
+                f"session {holder.id} (pid {holder.pid}) writes {holder.branch!r} exclusively;"
+                " close its checkout first",
+                code="exclusive-session",
+                session=holder.id,
+                pid=holder.pid,
+            )
+
+    def _expire(self) -> None:
+        oldest_ns = self._clock.now_ns() - SESSION_AGE_S_MAX * 1_000_000_000
+        with self._lock:
+            expired = [
+                session.id for session in self._sessions.values() if session.used_ns < oldest_ns
+            ]
+        for identity in expired:
+            self.close_session(identity, abort=True)
+
+    def _evict(self) -> bool:
+        """End the session without changes that nobody used for longest, if nobody used it lately.
+
+        Its client was killed, most likely; one that lives opens another, having lost nothing.
+        """
+        latest_ns = self._clock.now_ns() - SESSION_IDLE_S_MIN * 1_000_000_000
+        idle = [
+            session
+            for session in self._sessions.values()
+            if not session.is_changed and session.used_ns < latest_ns
+        ]
+        if not idle:
+            return False
+        self.close_session(min(idle, key=lambda session: session.used_ns).id, abort=True)
+        return True
+
+    def _resume(self, record: SessionRecord) -> None:
+        """Bring a session of an earlier life back, with what its journal holds."""
+        path = self._env.directory / journal_path(record.id)
+        records, length = read_journal(path, record.consumed_bytes)
+        base = record.base or None
+        tree = self._objects.commit_tree(base) if base else {}
+        session = Session(
+            identity=record.id,
+            branch=record.branch,
+            base=base,
+            base_tree=tree,
+            base_schemas=self._objects.schemas(tree),
+            opened_ns=record.created_ns,
+            user=record.user,
+            pid=record.pid,
+            exclusive=record.exclusive,
+            journal=path,
+            journal_bytes=length,
+            streams=record.streams,
+        )
+        session.used_ns = record.used_ns
+        session.replay(recovery.replayable(records, self._storage.find_many))
+        self._sessions[record.id] = session
+
+
+@dataclass(frozen=True, slots=True)
+class _PutSession:
+    record: SessionRecord
+
+    def check(self, tables: WriteTables) -> None:
+        """Always possible."""
+
+    def apply(self, tables: WriteTables) -> None:
+        tables.put_session(self.record)
+
+
+@dataclass(frozen=True, slots=True)
+class _DeleteSession:
+    identity: str
+
+    def check(self, tables: WriteTables) -> None:
+        """Always possible."""
+
+    def apply(self, tables: WriteTables) -> None:
+        tables.delete_session(self.identity)

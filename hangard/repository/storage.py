@@ -1,0 +1,274 @@
+"""Where sample bytes and nodes go: the log, the open segments and the index over them.
+
+Any thread may write. The writer's thread takes *checkpoints*: what the index learnt since the last
+one is made durable and handed to the transaction that also names the commits which need it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from hangard_ext.digest import crc32c_many
+
+from hangard.backends.disk import Disk
+from hangard.backends.log import Log
+from hangard.backends.segment import Segment, SegmentLost
+from hangard.db.tables import WriteTables
+from hangard.errors import Closed, HangardError
+from hangard.index import Index, Pending
+from hangard.limits import LOG_ROWS_BYTES_MAX, SEGMENTS_OPEN_MAX
+from hangard.model.directory import FORMAT_HDF5, FORMAT_LOG, FORMAT_NUMPY, data_path, run_path
+from hangard.model.files import FileKind, FileRecord
+from hangard.model.schema import Schema
+
+Bytes = npt.NDArray[np.uint8]
+SegmentFactory = Callable[[Schema, int], Segment]
+
+KINDS: dict[int, FileKind] = {
+    FORMAT_LOG: "log",
+    FORMAT_HDF5: "hdf5",
+    FORMAT_NUMPY: "numpy",
+}
+
+
+WRITE_ATTEMPTS_MAX = 3
+
+# A file of this name marks that an fsync failed: the next life trusts only what LMDB names.
+SYNC_FAILED = "sync-failed"
+
+
+@dataclass(slots=True, eq=False)
+class OpenFile:
+    """A segment or log that takes appends, and the writes to it that are under way."""
+
+    segment: Segment
+    path: str
+    record: FileRecord
+    in_flight: dict[int, int] = field(default_factory=dict)  # write -> rows_bytes at its start
+    checkpointed_bytes: int = -1
+    used: int = 0
+
+    @property
+    def indexed_bytes(self) -> int:
+        """Up to here every record of the ``.rows`` file is in the index."""
+        return min([self.segment.rows_bytes, *self.in_flight.values()])
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a transaction must name so that all index entries up to now are found after a crash."""
+
+    pending: Pending
+    run: str | None
+    files: dict[str, FileRecord]
+    next_number: int
+    positions: dict[int, int]  # id of an OpenFile -> its indexed bytes
+    sealed: tuple[OpenFile, ...]
+
+    def write(self, tables: WriteTables) -> None:
+        """Write it into a transaction."""
+        if self.run is None:
+            tables.put_specs(self.pending.digests, self.pending.specs)
+        else:
+            tables.clear_specs()
+        for path, record in self.files.items():
+            tables.put_file(path, record)
+        tables.put_counter("next-file", self.next_number)
+
+
+class Storage:
+    """All files of a repository that samples and nodes are written to. Thread-safe."""
+
+    def __init__(
+        self,
+        directory: Path,
+        disk: Disk,
+        index: Index,
+        *,
+        next_number: int,
+        create_segment: SegmentFactory,
+    ) -> None:
+        self._directory = directory
+        self._disk = disk
+        self._index = index
+        self._create_segment = create_segment
+        self._next_number = next_number
+        self._next_write = 0
+        self._lock = threading.RLock()
+        self._open: dict[tuple[Any, ...], OpenFile] = {}
+        self._retired: list[OpenFile] = []
+        self._recovered: dict[str, FileRecord] = {}
+        self._failure: HangardError | None = None
+
+    def find_many(self, digests: Bytes) -> tuple[Bytes, npt.NDArray[np.bool_]]:
+        """Specs (n, 32) of digests (n, 32) and whether each was found."""
+        return self._index.find_many(digests)
+
+    def write_rows(self, schema: Schema, digests: Bytes, rows: Bytes) -> None:
+        """Store rows (n, sample bytes) under their digests; they are in the index on return.
+
+        Errors: NoSpace, Closed (``storage-failed``).
+        """
+        crcs = np.empty(len(digests), np.uint32)
+        crc32c_many(rows, schema.sample_bytes, crcs)
+        if rows.nbytes < LOG_ROWS_BYTES_MAX:
+            with self._writing(("log",), self._create_log) as log:
+                self._index.add(digests, log.append(rows, digests, crcs))
+            return
+        key = (schema.backend, schema.dtype, schema.shape, schema.backend_options)
+        for attempt in range(WRITE_ATTEMPTS_MAX):
+            with self._writing(key, partial(self._create_segment, schema)) as segment:
+                try:
+                    self._index.add(digests, segment.append(rows, digests, crcs))
+                    return
+                except SegmentLost:
+                    # Its process died: the segment is full now, and the batch goes into the next.
+                    if attempt == WRITE_ATTEMPTS_MAX - 1:
+                        raise
+
+    def write_nodes(self, digests: Bytes, blob: bytes, ends: npt.NDArray[np.uint64]) -> None:
+        """Store tree nodes that are not stored yet. Errors: NoSpace, Closed."""
+        with self._writing(("log",), self._create_log) as log:
+            assert isinstance(log, Log)
+            self._index.add(digests, log.append_nodes(digests, blob, ends))
+
+    def checkpoint(self) -> Checkpoint:
+        """Make everything that the index holds durable; only the writer's thread calls this.
+
+        Errors: NoSpace, and nothing is lost; Corrupt (``sync-failed``), and nothing is accepted
+        any more until the repository is opened again.
+        """
+        with self._lock:
+            self._check_healthy()
+            # The snapshot comes before the sync: all that it names was written before it.
+            files = [*self._open.values(), *self._retired]
+            positions = {id(file): file.indexed_bytes for file in files}
+            sealed = tuple(file for file in self._retired if not file.in_flight)
+            pending = self._index.pending()
+            records = dict(self._recovered)
+        changed = [file for file in files if positions[id(file)] != file.checkpointed_bytes]
+        try:
+            for file in changed:
+                file.segment.sync()
+            for file in sealed:
+                file.segment.seal()
+        except HangardError as error:
+            if error.code == "sync-failed":
+                self._fail(error)
+            raise
+        run = None
+        if self._index.needs_run(pending):
+            number = self.take_number()
+            run = run_path(number)
+            records[run] = self._index.write_run(number, pending)
+        for file in {*changed, *sealed}:
+            records[file.path] = msgspec.structs.replace(
+                file.record,
+                state="sealed" if file in sealed else "open",
+                length_bytes=file.segment.length_bytes,
+                indexed_bytes=positions[id(file)],
+            )
+        return Checkpoint(pending, run, records, self._next_number, positions, sealed)
+
+    def checkpointed(self, checkpoint: Checkpoint) -> None:
+        """The transaction that names the checkpoint is durable."""
+        self._index.checkpointed(checkpoint.pending, checkpoint.run)
+        with self._lock:
+            for file in [*self._open.values(), *self._retired]:
+                position = checkpoint.positions.get(id(file))
+                if position is not None:
+                    file.checkpointed_bytes = position
+            self._retired = [file for file in self._retired if file not in checkpoint.sealed]
+            for path in checkpoint.files:
+                self._recovered.pop(path, None)
+        for file in checkpoint.sealed:
+            file.segment.close()
+
+    def name_recovered(self, files: dict[str, FileRecord]) -> None:
+        """Files that recovery sealed; the next checkpoint names them."""
+        with self._lock:
+            self._recovered.update(files)
+
+    def retire_all(self) -> None:
+        """Let the next checkpoint seal every file; used when the repository closes."""
+        with self._lock:
+            self._retired += self._open.values()
+            self._open.clear()
+
+    def close(self) -> None:
+        """Close all files as they are."""
+        with self._lock:
+            self._failure = Closed("the repository is closed", code="repository-closed")
+            for file in [*self._open.values(), *self._retired]:
+                file.segment.close()
+            self._open.clear()
+            self._retired.clear()
+
+    @property
+    def open_files(self) -> int:
+        return len(self._open) + len(self._retired)
+
+    @contextmanager
+    def _writing(self, key: tuple[Any, ...], create: Callable[[int], Segment]) -> Iterator[Segment]:
+        """The open file of a kind, kept open and counted as being written until the block ends."""
+        with self._lock:
+            self._check_healthy()
+            file = self._open.get(key)
+            if file is not None and file.segment.is_full:
+                self._retired.append(self._open.pop(key))
+                file = None
+            if file is None:
+                self._make_room()
+                file = self._open[key] = self._opened(create(self.take_number()), key)
+            self._next_write += 1
+            number = file.used = self._next_write
+            file.in_flight[number] = file.segment.rows_bytes
+        try:
+            yield file.segment
+        finally:
+            with self._lock:
+                del file.in_flight[number]
+
+    def _opened(self, segment: Segment, key: tuple[Any, ...]) -> OpenFile:
+        kind = KINDS[segment.format_code]
+        record = FileRecord(kind, segment.number, "open")
+        if kind != "log":
+            _, dtype, shape, options = key
+            record = msgspec.structs.replace(record, dtype=dtype, shape=shape, options=options)
+        path = data_path(segment.format_code, segment.number)
+        return OpenFile(segment, path, record)
+
+    def _make_room(self) -> None:
+        """Retire the file that was not used for longest when too many are open."""
+        if len(self._open) >= SEGMENTS_OPEN_MAX:
+            oldest = min(self._open, key=lambda key: self._open[key].used)
+            self._retired.append(self._open.pop(oldest))
+
+    def take_number(self) -> int:
+        """The next file number."""
+        with self._lock:
+            number = self._next_number
+            self._next_number += 1
+            return number
+
+    def _create_log(self, number: int) -> Segment:
+        return Log(self._directory / data_path(FORMAT_LOG, number), number, self._disk)
+
+    def _fail(self, error: HangardError) -> None:
+        """Accept nothing more: the kernel may have dropped pages that were answered for."""
+        self._failure = error
+        with suppress(OSError):
+            (self._directory / SYNC_FAILED).touch()
+
+    def _check_healthy(self) -> None:
+        if self._failure is not None:
+            raise self._failure

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from repository.lives import live_and_die
+from repository.writing import Writer, open_new, read_commit
+
+from hangard.errors import Closed, Corrupt
+from hangard.model.directory import directory_of
+from hangard.repository.recovery import BOOT_ID
+from hangard.repository.repository import Repository
+
+
+def batch(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, 784), np.uint8)
+
+
+def commit_and_stage(path: Path, backend: str, n: int) -> tuple[bytes, str, int]:
+    """Commit n samples, stage n more, and tell commit, session and last sequence."""
+    repository = open_new(path)
+    writer = Writer(repository)
+    writer.column("a", shape=(784,), backend=backend)
+    writer.put("a", (range(n), batch(n, 1)))
+    commit = writer.commit().digest
+    writer.put("a", (range(n, 2 * n), batch(n, 2)))
+    writer.delete("a", 0)
+    return commit, writer.session.id, writer.sent
+
+
+@pytest.mark.parametrize("backend", ["00", "10"])
+@pytest.mark.parametrize("n", [3, 2000])
+def test_committed_and_staged_samples_survive_a_kill(tmp_path: Path, backend: str, n: int) -> None:
+    commit, session, sent = live_and_die(commit_and_stage, tmp_path, backend, n)
+    repository = Repository.open(tmp_path)
+    assert len(read_commit(repository, commit)["a"]) == n
+    writer = Writer(repository, repository.session(session))
+    result = writer.commit("after the kill", last_sequence=sent)
+    samples = read_commit(repository, result.digest)["a"]
+    assert list(samples) == list(range(1, 2 * n))
+    assert np.array_equal(samples[n + 1], batch(n, 2)[1])
+    repository.close()
+    again = Repository.open(tmp_path)
+    assert len(read_commit(again, result.digest)["a"]) == 2 * n - 1
+    again.close()
+
+
+def test_a_power_cut_keeps_commits_and_refuses_what_was_only_staged(tmp_path: Path) -> None:
+    commit, session, sent = live_and_die(commit_and_stage, tmp_path, "10", 2000)
+    repository = Repository.open(tmp_path, boot_id=b"another boot")
+    assert len(read_commit(repository, commit)["a"]) == 2000
+    writer = Writer(repository, repository.session(session))
+    with pytest.raises(Closed) as caught:
+        writer.commit("after the cut", last_sequence=sent)
+    assert caught.value.code == "staged-changes-lost"
+    writer.put("a", (range(5000, 5003), batch(3, 5)))
+    result = writer.commit("goes on")
+    assert len(read_commit(repository, result.digest)["a"]) == 2003
+    repository.close()
+
+
+def test_a_session_without_changes_ends_with_its_client(tmp_path: Path) -> None:
+    repository = open_new(tmp_path)
+    writer = Writer(repository)
+    writer.column("a")
+    writer.commit()
+    repository.close_session(writer.session.id, abort=False)
+    assert repository.sessions() == []
+    assert list((directory_of(tmp_path) / "sessions").iterdir()) == []
+    repository.close()
+
+
+def test_closing_seals_every_file_and_opening_again_changes_none(tmp_path: Path) -> None:
+    repository = open_new(tmp_path)
+    writer = Writer(repository)
+    for name, backend in (("a", "00"), ("b", "10")):
+        writer.column(name, shape=(784,), backend=backend)
+        writer.put(name, (range(2000), batch(2000, ord(name))))
+    commit = writer.commit().digest
+    repository.close()
+    repository.close()
+    folder = directory_of(tmp_path)
+    files = [*(folder / "segments").rglob("*.*"), *(folder / "log").iterdir()]
+    before = {file: file.read_bytes() for file in files if file.is_file()}
+    assert len(before) >= 5
+    again = Repository.open(tmp_path)
+    assert {name: len(samples) for name, samples in read_commit(again, commit).items()} == {
+        "a": 2000,
+        "b": 2000,
+    }
+    again.close()
+    assert all(file.read_bytes() == content for file, content in before.items())
+
+
+def test_a_missing_segment_is_named(tmp_path: Path) -> None:
+    live_and_die(commit_and_stage, tmp_path, "10", 2000)
+    Repository.open(tmp_path).close()
+    (victim,) = (directory_of(tmp_path) / "segments" / "10").glob("*.npy")
+    victim.unlink()
+    with pytest.raises(Corrupt, match=victim.name):
+        Repository.open(tmp_path)
+
+
+def test_strays_of_a_transaction_that_never_happened_are_removed(tmp_path: Path) -> None:
+    open_new(tmp_path).close()
+    folder = directory_of(tmp_path)
+    strays = [folder / "runs" / "000000ff.run", folder / "sessions" / "dead.journal"]
+    strays.append(folder / "segments" / "10" / "000000fe.npy")
+    for stray in strays:
+        stray.write_bytes(b"left by a crash")
+    Repository.open(tmp_path).close()
+    assert not any(stray.exists() for stray in strays)
+
+
+def stage_forever(path: Path, lives: int) -> list[Any]:
+    repository = Repository.open(path)
+    writer = Writer(repository)
+    for turn in range(5):
+        writer.put("a", {f"{lives}.{turn}": batch(1, lives * 10 + turn)[0]})
+    commit = writer.commit(f"life {lives}")
+    writer.put("a", {"never committed": batch(1, 0)[0]})
+    return [commit.digest, writer.session.id]
+
+
+def test_many_lives_one_after_another_lose_no_commit(tmp_path: Path) -> None:
+    repository = open_new(tmp_path)
+    writer = Writer(repository)
+    writer.column("a", shape=(784,))
+    writer.commit()
+    repository.close()
+    for life in range(4):
+        commit, _ = live_and_die(stage_forever, tmp_path, life)
+    repository = Repository.open(tmp_path)
+    assert len(read_commit(repository, commit)["a"]) == 20
+    assert [session.staged for session in repository.sessions()] == [0, 1, 1, 1, 1]
+    repository.close()
+
+
+def test_the_boot_id_is_read_from_the_kernel() -> None:
+    assert BOOT_ID.read_bytes().strip()

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hangard_ext.treekey import encode_keys
+from repository.writing import Writer, open_new, read_commit
+
+from hangard.errors import (
+    AlreadyExists,
+    Busy,
+    Closed,
+    InvalidRequest,
+    UnknownColumn,
+    UnknownRevision,
+    UnknownSession,
+)
+from hangard.limits import SESSION_AGE_S_MAX, SESSIONS_MAX
+from hangard.repository.changes import ColumnChange
+from hangard.repository.repository import SESSION_IDLE_S_MIN, Repository
+from hangard.repository.staging import DELETED, NOT_STAGED, STAGED
+
+
+class Clock:
+    """Time that moves when a test says so."""
+
+    def __init__(self) -> None:
+        self.ns = 1_700_000_000_000_000_000
+
+    def now_ns(self) -> int:
+        self.ns += 1
+        return self.ns
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def repository(tmp_path: Path, clock: Clock) -> Iterator[Repository]:
+    Repository.create(tmp_path)
+    opened = Repository.open(tmp_path, clock=clock)
+    yield opened
+    opened.close()
+
+
+SAMPLE = np.arange(4, dtype=np.uint8)
+
+
+def test_sessions_do_not_see_each_other(repository: Repository) -> None:
+    left, right = Writer(repository), Writer(repository)
+    left.column("a")
+    left.put("a", {1: SAMPLE})
+    assert right.session.columns() == {}
+    with pytest.raises(UnknownColumn):
+        right.put("a", {1: SAMPLE})
+
+
+def test_two_clients_share_a_session_and_a_commit_takes_both(repository: Repository) -> None:
+    left = Writer(repository)
+    right = Writer(repository, left.session)
+    left.column("a")
+    left.put("a", {1: SAMPLE})
+    right.put("a", {2: SAMPLE})
+    result = left.commit()
+    assert list(read_commit(repository, result.digest)["a"]) == [1, 2]
+
+
+def test_staged_keys_are_found_with_their_state(repository: Repository) -> None:
+    writer = Writer(repository)
+    writer.column("a")
+    writer.put("a", {1: SAMPLE, 2: SAMPLE})
+    writer.delete("a", 2)
+    states, digests, specs = repository.find_staged(writer.session.id, "a", *encode_keys([1, 2, 3]))
+    assert states.tolist() == [STAGED, DELETED, NOT_STAGED]
+    assert digests[0].any()
+    assert specs[0].any()
+    assert not digests[1:].any()
+
+
+def test_a_column_created_again_has_none_of_its_old_samples(repository: Repository) -> None:
+    writer = Writer(repository)
+    writer.column("a")
+    writer.put("a", {1: SAMPLE, 2: SAMPLE})
+    writer.commit()
+    writer.apply(ColumnChange("a", None))
+    writer.column("a", dtype="f4")
+    writer.put("a", {3: SAMPLE.astype("f4")})
+    assert repository.find_staged(writer.session.id, "a", *encode_keys([1]))[0][0] == DELETED
+    samples = read_commit(repository, writer.commit().digest)["a"]
+    assert list(samples) == [3]
+    assert samples[3].dtype == np.dtype("f4")
+
+
+def test_a_repeated_number_is_ignored_and_a_gap_is_refused(repository: Repository) -> None:
+    writer = Writer(repository)
+    writer.column("a")
+    assert not repository.apply(
+        writer.session.id, writer.sent, ColumnChange("b", writer.session.schema("a"), create=True)
+    )
+    writer.sequence += 1
+    with pytest.raises(Closed) as caught:
+        writer.delete("a", 1)
+    assert caught.value.code == "staged-changes-lost"
+
+
+def test_a_skipped_number_leaves_no_gap(repository: Repository) -> None:
+    writer = Writer(repository)
+    with pytest.raises(UnknownColumn):
+        writer.put("nowhere", {1: SAMPLE}) if writer.session.schema("nowhere") else None
+    writer.session.skip(writer.sequence)
+    writer.sequence += 1
+    writer.column("a")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "code"), [("<f4", (4,), "wrong-dtype"), ("|u1", (5,), "wrong-shape")]
+)
+def test_rows_of_another_dtype_or_shape_are_refused(
+    repository: Repository, dtype: str, shape: tuple[int, ...], code: str
+) -> None:
+    writer = Writer(repository)
+    writer.column("a")
+    blob, ends = encode_keys([1])
+    rows = np.zeros((1, int(np.dtype(dtype).itemsize) * shape[0]), np.uint8)
+    with pytest.raises(InvalidRequest) as caught:
+        repository.prepare_rows(writer.session.id, "a", blob, ends, dtype, shape, rows)
+    assert caught.value.code == code
+
+
+def test_columns_are_checked_when_they_are_created(repository: Repository) -> None:
+    writer = Writer(repository)
+    writer.column("a")
+    for name, error in (("a", AlreadyExists), ("..", InvalidRequest), ("a/b", InvalidRequest)):
+        with pytest.raises(error):
+            writer.column(name)
+        writer.session.skip(writer.sequence)
+        writer.sequence += 1
+    with pytest.raises(UnknownColumn):
+        writer.apply(ColumnChange("b", None))
+
+
+def test_an_exclusive_session_keeps_others_out_while_its_lease_lasts(
+    repository: Repository,
+) -> None:
+    other = Writer(repository)
+    other.column("b")
+    exclusive = Writer(repository, exclusive=True)
+    with pytest.raises(Busy):
+        repository.open_session(exclusive=True)
+    with pytest.raises(Busy):
+        other.commit()
+    repository.release_session(exclusive.session.id)
+    other.commit()
+    repository.lease_session(exclusive.session.id)
+    exclusive.column("a")
+    exclusive.commit()
+
+
+def test_sessions_expire_and_their_journals_go(
+    repository: Repository, clock: Clock, tmp_path: Path
+) -> None:
+    old = Writer(repository)
+    old.column("a")
+    clock.ns += (SESSION_AGE_S_MAX + 1) * 1_000_000_000
+    young = Writer(repository)
+    assert [session.id for session in repository.sessions()] == [young.session.id]
+    with pytest.raises(UnknownSession):
+        old.delete("a", 1)
+    assert len(list((tmp_path / ".hangard" / "sessions").iterdir())) == 1
+
+
+def test_too_many_sessions_are_refused_until_some_are_idle(
+    repository: Repository, clock: Clock
+) -> None:
+    for _ in range(SESSIONS_MAX):
+        repository.open_session()
+    with pytest.raises(Busy):
+        repository.open_session()
+    clock.ns += (SESSION_IDLE_S_MIN + 1) * 1_000_000_000
+    repository.open_session()
+
+
+def test_branches_are_created_deleted_and_protected(repository: Repository) -> None:
+    writer = Writer(repository)
+    writer.column("a")
+    first = writer.commit().digest
+    assert repository.create_branch("dev") == first
+    on_dev = Writer(repository, branch="dev")
+    on_dev.column("b")
+    second = on_dev.commit().digest
+    assert repository._heads == {"main": first, "dev": second}
+    with pytest.raises(AlreadyExists):
+        repository.create_branch("dev")
+    with pytest.raises(InvalidRequest):
+        repository.create_branch("../dev")
+    with pytest.raises(UnknownRevision):
+        repository.create_branch("x", b"\1" * 32)
+    with pytest.raises(InvalidRequest) as caught:
+        repository.delete_branch("dev")
+    assert caught.value.code == "branch-not-merged"
+    with pytest.raises(InvalidRequest):
+        repository.delete_branch("main")
+    repository.delete_branch("dev", force=True)
+    with pytest.raises(UnknownRevision):
+        repository.open_session("dev")
+    on_dev.column("c")
+    with pytest.raises(UnknownRevision):
+        on_dev.commit()
+
+
+def test_head_follows_set_head_only(repository: Repository) -> None:
+    writer = Writer(repository)
+    writer.column("a")
+    writer.commit()
+    repository.create_branch("dev")
+    assert repository.head() == "main"
+    repository.set_head("dev")
+    assert repository.head() == "dev"
+    assert repository.open_session().branch == "dev"
+    with pytest.raises(UnknownRevision):
+        repository.set_head("nowhere")
+
+
+def test_a_closed_repository_refuses_everything(tmp_path: Path) -> None:
+    repository = open_new(tmp_path / "other")
+    repository.close()
+    with pytest.raises(Closed):
+        repository.open_session()
+
+
+def test_a_second_opener_is_told_who_holds_the_repository(
+    repository: Repository, tmp_path: Path
+) -> None:
+    with pytest.raises(Busy) as caught:
+        Repository.open(tmp_path)
+    assert caught.value.code == "repository-locked"
