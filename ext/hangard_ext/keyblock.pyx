@@ -1,8 +1,7 @@
 """Blocks of packed keys: sorted, merged, searched.
 
 Shapes   packed keys (blob, ends): ends (n,) uint32; key i is blob[ends[i-1]:ends[i]], ends[-1] = 0.
-         Changes: packed keys and a row of bytes for each, mostly digests (n, 32) uint8, where 32 zero
-         bytes mean "deleted"; the rows are only moved along, so they may have any width.
+         Changes: packed keys and digests (n, 32) uint8; 32 zero bytes mean "deleted".
 Errors   ValueError when ends do not fit the blob; OverflowError when a block exceeds 4 GiB.
 Source   natural merge sort: staged keys mostly arrive as few ascending runs, which cost one merge.
 """
@@ -145,11 +144,11 @@ def sort_changes(const unsigned char[::1] blob, const unsigned int[::1] ends,
     cdef Item* ordered
     cdef Py_ssize_t* runs = NULL
     cdef bint in_place = True
-    if digests.shape[0] != n or digests.shape[1] == 0:
+    if digests.shape[0] != n or digests.shape[1] != DIGEST_BYTES:
         raise ValueError(f"digests of shape {(digests.shape[0], digests.shape[1])} for {n} keys")
     check_packed(blob, ends)
     if n == 0:
-        return b"", np.empty(0, np.uint32), np.empty((0, digests.shape[1]), np.uint8)
+        return b"", np.empty(0, np.uint32), np.empty((0, DIGEST_BYTES), np.uint8)
     keys = Packed(start_of(blob), &ends[0], 0)
     try:
         items = <Item*>malloc(n * sizeof(Item))
@@ -184,7 +183,7 @@ cdef tuple take_items(const Packed* keys, const Item* items, Py_ssize_t n,
     cdef uint64_t used = 0
     cdef uint32_t begin
     ends_array = np.empty(n, np.uint32)
-    digests_array = np.empty((n, digests.shape[1]), np.uint8)
+    digests_array = np.empty((n, DIGEST_BYTES), np.uint8)
     cdef unsigned int[::1] ends = ends_array
     cdef unsigned char[:, ::1] chosen = digests_array
     for i in range(n):
@@ -197,7 +196,7 @@ cdef tuple take_items(const Packed* keys, const Item* items, Py_ssize_t n,
             begin = begin_of(keys.ends, items[i].index)
             memcpy(out, keys.start + begin, keys.ends[items[i].index] - begin)
             out += keys.ends[items[i].index] - begin
-            memcpy(&chosen[i, 0], &digests[items[i].index, 0], digests.shape[1])
+            memcpy(&chosen[i, 0], &digests[items[i].index, 0], DIGEST_BYTES)
     return blob, ends_array, digests_array
 
 

@@ -1,6 +1,6 @@
 """The messages of the protocol: msgspec structs, sent as msgpack.
 
-Keys are encoded keys (bytes, see ``hangard_ext.treenode``), digests 32 bytes, times seconds since
+Keys are encoded keys (bytes, see ``hangard_ext.treekey``), digests 32 bytes, times seconds since
 the epoch unless a name says otherwise. A receiver ignores fields it does not know, so fields may
 be added with a default, and never change their meaning.
 """
