@@ -167,21 +167,21 @@ class Environment:
 class _Reading:
     """One read transaction. A class, as a generator would cost another microsecond."""
 
-    __slots__ = ("_env", "_txn")
+    __slots__ = ("_env", "_tables")
 
     def __init__(self, env: Environment) -> None:
         self._env = env
-        self._txn: Any = None
+        self._tables: ReadTables | None = None
 
     def __enter__(self) -> ReadTables:
         env = self._env
         env._lock.acquire()
         try:
-            self._txn, databases = env._begin()
+            self._tables = tables = ReadTables(*env._begin())
         except BaseException:
             env._lock.release()
             raise
-        return ReadTables(self._txn, databases)
+        return tables
 
     def __exit__(
         self,
@@ -190,7 +190,10 @@ class _Reading:
         trace: TracebackType | None,
     ) -> None:
         try:
-            self._txn.abort()
+            # py-lmdb frees the slot in the lock table with the object only, not when it ends.
+            if self._tables is not None:
+                self._tables.txn.abort()
+                self._tables.txn = None
         finally:
             self._env._lock.release()
         if isinstance(error, lmdb.Error):

@@ -19,6 +19,7 @@ from hangard.errors import (
     NoRepository,
     Unavailable,
 )
+from hangard.reading import environment
 from hangard.reading.environment import acquire
 from hangard.reading.format import checked_directory, format_bytes
 
@@ -217,3 +218,29 @@ def test_a_reader_killed_leaves_a_slot_that_is_cleared(repository):
         assert done.returncode == -9
         assert env.check_readers() == 1
         assert env.check_readers() == 0
+
+
+def test_no_slot_left_for_a_reader_is_busy(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "LMDB_READERS_MAX", 2)
+    create_directory(tmp_path)
+    env = acquire(tmp_path / ".hangard")
+    raw, _ = env._opened()
+    held = [raw.begin() for _ in range(raw.info()["max_readers"])]
+    with pytest.raises(Busy) as caught, env.read():
+        pass
+    assert caught.value.code == "readers-full"
+    held.clear()
+    with env.read() as tables:
+        assert tables.config() == {}
+    env.release()
+
+
+def test_a_read_leaves_no_slot_behind(repository):
+    env = acquire(repository / ".hangard")
+    for _ in range(3):
+        with env.read() as tables:
+            assert next(tables.files(), None) is None
+            assert len(env._opened()[0].readers().splitlines()) == 2
+        assert "no active readers" in env._opened()[0].readers()
+    assert tables.txn is None
+    env.release()
