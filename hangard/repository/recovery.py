@@ -13,15 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from hangard.backends.disk import Disk
+from hangard.backends.hdf5_rebuild import rebuild, wait_until_released
 from hangard.backends.hdf5_writer import Hdf5Writer
+from hangard.backends.log import scan_log
 from hangard.backends.numpy_segment import seal_abandoned
 from hangard.db.environment import WritableEnvironment
 from hangard.encoding.journal import KIND_PUT, JournalRecord
-from hangard.encoding.log import HEADER_BYTES, scan_log
 from hangard.encoding.records import HEADS, SessionRecord
 from hangard.encoding.rows import scan_rows
 from hangard.errors import Corrupt
@@ -37,6 +39,7 @@ from hangard.model.directory import (
     rows_path,
 )
 from hangard.model.files import FileKind, FileRecord
+from hangard.model.options import hdf5_options
 from hangard.repository.storage import SYNC_FAILED
 
 Bytes = npt.NDArray[np.uint8]
@@ -78,23 +81,24 @@ def recover(env: WritableEnvironment, disk: Disk, hdf5: Hdf5Writer, boot_id: byt
         entries = tables.index_entries()
         last_boot_id = tables.find_meta("boot-id")
         next_number = tables.counter("next-file")
-    trusted = last_boot_id == boot_id and not (directory / SYNC_FAILED).exists()
+    for path in known:
+        if not (directory / path).exists():
+            raise Corrupt(f"{path} is missing", code="missing-file", path=path)
     index = Index(directory, disk)
     for path, record in known.items():
         if record.kind == "run":
             index.add_run(path, record)
     index.load(*entries)
+    files = list(_data_files(directory))
+    next_number = max([next_number, 1, *(number + 1 for _, _, number in files)])
     found = Recovered(index, heads, sessions, next_number)
-    for path, kind, number in _data_files(directory):
-        found.next_number = max(found.next_number, number + 1)
+    trusted = last_boot_id == boot_id and not (directory / SYNC_FAILED).exists()
+    takeover = _Takeover(directory, disk, hdf5, trusted, found)
+    for path, kind, number in files:
         record = known.get(path) or FileRecord(kind, number, "open")
-        if record.state == "sealed":
-            continue
-        _take_over(directory, path, record, trusted, found, disk, hdf5)
+        if record.state == "open":
+            takeover.take_over(path, record)
     _drop_strays(directory, known, sessions)
-    for path in known:
-        if not (directory / path).exists():
-            raise Corrupt(f"{path} is missing", code="missing-file", path=path)
     with env.write() as tables:
         tables.put_meta("boot-id", boot_id)
     with suppress(FileNotFoundError):
@@ -102,46 +106,79 @@ def recover(env: WritableEnvironment, disk: Disk, hdf5: Hdf5Writer, boot_id: byt
     return found
 
 
-def _take_over(
-    directory: Path,
-    path: str,
-    record: FileRecord,
-    trusted: bool,
-    found: Recovered,
-    disk: Disk,
-    hdf5: Hdf5Writer,
-) -> None:
-    """Index what an open file holds beyond its record, and seal it."""
-    file = directory / path
-    content = _records(file, record.kind)
-    if record.kind != "log":
-        digests, specs, end = scan_rows(content, record.indexed_bytes)
-    elif len(content) < HEADER_BYTES:
-        digests, specs, end = scan_rows(b"")
-    else:
-        found_records = scan_log(content, record.indexed_bytes)
-        digests, specs, end = found_records.digests, found_records.specs, found_records.end_bytes
-    end = max(end, record.indexed_bytes)
-    if not trusted:
-        digests, specs, end = digests[:0], specs[:0], record.indexed_bytes
-    if not len(digests) and not record.indexed_bytes:
-        # Nothing in it was ever named by an answer that survives.
-        file.unlink(missing_ok=True)
-        Path(rows_path(str(file))).unlink(missing_ok=True)
-        return
-    if record.kind == "numpy":
-        seal_abandoned(file, len(scan_rows(content[:end])[0]), disk)
-    found.index.add(digests, specs)
-    found.files[path] = FileRecord(
-        record.kind,
-        record.number,
-        "sealed",
-        length_bytes=file.stat().st_size if record.kind != "log" else end,
-        indexed_bytes=end,
-        dtype=record.dtype,
-        shape=record.shape,
-        options=record.options,
-    )
+@dataclass(frozen=True, slots=True)
+class _Takeover:
+    """Brings files that were open into the index, and seals them."""
+
+    directory: Path
+    disk: Disk
+    hdf5: Hdf5Writer
+    trusted: bool
+    found: Recovered
+
+    def take_over(self, path: str, record: FileRecord) -> None:
+        file = self.directory / path
+        digests, specs, end = _named(file, record, record.indexed_bytes)
+        end = max(end, record.indexed_bytes)
+        if not self.trusted:
+            digests, specs, end = digests[:0], specs[:0], record.indexed_bytes
+        if record.kind == "hdf5":
+            wait_until_released(file)
+        if not len(digests) and not record.indexed_bytes:
+            # Nothing in it was ever named by an answer that survives.
+            file.unlink()
+            Path(rows_path(str(file))).unlink(missing_ok=True)
+            return
+        if record.kind == "hdf5" and record.dtype and not self.hdf5.is_readable(file):
+            digests, specs = self._rebuilt(file, record, end)
+        if record.kind == "numpy":
+            seal_abandoned(file, self._count(file, end), self.disk)
+        self.found.index.add(digests, specs)
+        self.found.files[path] = msgspec.structs.replace(
+            record,
+            state="sealed",
+            length_bytes=end if record.kind == "log" else file.stat().st_size,
+            indexed_bytes=end,
+        )
+
+    def _count(self, file: Path, end: int) -> int:
+        """Rows that are named up to byte ``end`` of the ``.rows`` file."""
+        return len(scan_rows(Path(rows_path(str(file))).read_bytes()[:end])[0])
+
+    def _rebuilt(self, file: Path, record: FileRecord, end: int) -> tuple[Bytes, Bytes]:
+        """Copy all rows into a new file; digests and their new specs. The old file stays."""
+        content = Path(rows_path(str(file))).read_bytes()
+        digests, specs, _ = scan_rows(content[:end])
+        number, self.found.next_number = self.found.next_number, self.found.next_number + 1
+        path = data_path(FORMAT_HDF5, number)
+        rebuilt = rebuild(
+            file,
+            digests,
+            specs,
+            self.directory / path,
+            number,
+            record.dtype,
+            record.shape,
+            options=hdf5_options(dict(record.options)),
+            disk=self.disk,
+            writer=self.hdf5,
+        )
+        self.found.files[path] = msgspec.structs.replace(
+            record,
+            number=number,
+            state="sealed",
+            length_bytes=rebuilt.length_bytes,
+            indexed_bytes=rebuilt.rows_bytes,
+        )
+        return rebuilt.digests, rebuilt.specs
+
+
+def _named(file: Path, record: FileRecord, start: int) -> tuple[Bytes, Bytes, int]:
+    """Digests and specs that a log, or the ``.rows`` beside a segment, names from a byte on."""
+    if record.kind == "log":
+        return scan_log(file, record.number, start)
+    rows = Path(rows_path(str(file)))
+    return scan_rows(rows.read_bytes() if rows.exists() else b"", start)
 
 
 def replayable(
@@ -153,15 +190,6 @@ def replayable(
         if record.kind == KIND_PUT and not find_many(record.digests)[1].all():
             return
         yield record
-
-
-def _records(file: Path, kind: FileKind) -> bytes:
-    """The file that says what lies in a data file: a log itself, or the ``.rows`` beside it."""
-    source = file if kind == "log" else Path(rows_path(str(file)))
-    try:
-        return source.read_bytes()
-    except FileNotFoundError:
-        return b""
 
 
 def _data_files(directory: Path) -> Iterator[tuple[str, FileKind, int]]:
