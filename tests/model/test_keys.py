@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from hangard_ext import treekey
 
 from hangard.errors import InvalidRequest, InvalidType
+from hangard.limits import KEY_TEXT_BYTES_MAX
 from hangard.model.keys import check_key, encode_key, encode_keys
 from hangard.model.names import check_column_name, check_ref_name
 
@@ -55,3 +57,7 @@ def test_ref_names_are_parts_joined_by_slashes():
             check_ref_name(name)
     with pytest.raises(InvalidType):
         check_ref_name(7)
+
+
+def test_the_limit_of_text_is_the_one_of_the_encoding():
+    assert treekey.KEY_TEXT_BYTES_MAX == KEY_TEXT_BYTES_MAX
