@@ -176,6 +176,12 @@ class CloseSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     abort: bool = False
 
 
+class SessionLeft(msgspec.Struct, frozen=True, kw_only=True):
+    """``staged``: changes that were not committed; the session that holds them can be resumed."""
+
+    staged: Count
+
+
 class StagedColumn(msgspec.Struct, frozen=True, array_like=True):
     """A column as a session sees it. ``changed``: it has staged samples or deletions;
     ``reset``: the base commit's samples of this name do not belong to it."""

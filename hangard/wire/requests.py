@@ -67,9 +67,9 @@ def hold_lease(session: str) -> Request[messages.Done]:
     return _message(protocol.SESSION_LEASE, message, messages.Done, timeout_s=0.0)
 
 
-def close_session(session: str, *, abort: bool) -> Request[messages.Done]:
+def close_session(session: str, *, abort: bool) -> Request[messages.SessionLeft]:
     message = messages.CloseSession(session=session, abort=abort)
-    return _message(protocol.SESSION_CLOSE, message, messages.Done)
+    return _message(protocol.SESSION_CLOSE, message, messages.SessionLeft, idempotent=False)
 
 
 def change(header: messages.ChangeRequest, sections: Iterable[Any]) -> Request[messages.Accepted]:
