@@ -1,0 +1,197 @@
+"""Handlers of what changes a session: changes, pieces, columns, flush, commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+from hangard_ext.treekey import check_keys
+
+from hangard.daemon.memory import Reservation
+from hangard.daemon.pipeline import Pipeline, Work
+from hangard.daemon.service import Service
+from hangard.errors import Closed, HangardError, InvalidRequest
+from hangard.limits import METADATA_BYTES_MAX, SAMPLE_BYTES_MAX
+from hangard.model.keys import PackedKeys
+from hangard.model.schema import normal_dtype
+from hangard.repository.changes import Change as StagedChange
+from hangard.repository.changes import ColumnChange, Deletion
+from hangard.wire import frames, messages
+from hangard.wire.frames import ChangeSections
+
+
+class ChangeHandlers:
+    """Each method answers one endpoint."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def change(self, body: memoryview, reservation: Reservation) -> messages.Accepted:
+        """Accept changes; they are applied later, and an answer means that they will be."""
+        header, view, offset = frames.split_header(body, messages.ChangeRequest)
+        changes = frames.join_changes(view, offset, header.changes)
+        pipeline = await self._pipeline(header.session, header.epoch)
+        await self._accept(pipeline, header.sequence, changes, reservation)
+        failure = pipeline.pop_failure()
+        return messages.Accepted(failure=messages.ErrorMessage.of(failure) if failure else None)
+
+    async def piece(self, body: memoryview, reservation: Reservation) -> messages.Done:
+        """Take one piece of a large row."""
+        with reservation:
+            header, view, offset = frames.split_header(body, messages.PieceRequest)
+            rows_bytes = header.length if header.rows_in == "body" and not header.drop else 0
+            (rows,) = frames.split_sections(view, offset, [rows_bytes])
+            if header.session not in self._service.pipelines:
+                await self._service.find_pipeline(header.session)
+            if header.drop:
+                self._service.uploads.drop(header.session, header.upload)
+                return messages.Done()
+            target = await self._service.uploads.open_piece(header)
+            if target is not None:
+                target[:] = rows
+        return messages.Done()
+
+    async def column(self, request: messages.ColumnRequest) -> messages.SessionState:
+        """Add, remove or change a column, behind everything accepted before."""
+        pipeline = await self._service.find_pipeline(request.session)
+        await pipeline.drain()
+        pipeline.raise_failure()
+        schema = request.schema.schema() if request.schema is not None else None
+        if (schema is None) != (request.kind == "remove"):
+            raise InvalidRequest("a schema goes with add and change only", code="invalid-message")
+        change = ColumnChange(request.column, schema, create=request.kind == "add")
+        async with pipeline.column_lock:
+            return await self._service.threads.control(
+                self._change_column, request.session, pipeline, change
+            )
+
+    async def flush(self, request: messages.FlushRequest) -> messages.Done:
+        """Answer when what was accepted survives a kill of the daemon."""
+        pipeline = await self._service.find_pipeline(request.session)
+        await pipeline.drain()
+        pipeline.raise_failure()
+        session = await self._service.threads.control(
+            self._service.repository.session, request.session
+        )
+        if request.last_sequence:
+            await self._service.threads.control(session.check_contains, request.last_sequence)
+        return messages.Done()
+
+    async def commit(self, body: memoryview, reservation: Reservation) -> messages.CommitResult:
+        """Apply what rides on the request and all that was accepted before, then commit."""
+        header, view, offset = frames.split_header(body, messages.CommitBody)
+        changes = frames.join_changes(view, offset, header.changes)
+        request = header.commit
+        metadata_bytes = sum(len(key) + len(value) for key, value in request.metadata)
+        if metadata_bytes > METADATA_BYTES_MAX:
+            raise InvalidRequest(
+                f"metadata of {metadata_bytes} characters; at most {METADATA_BYTES_MAX}",
+                code="metadata-too-large",
+            )
+        pipeline = await self._pipeline(request.session, request.epoch)
+        if changes:
+            await self._accept(pipeline, header.sequence, changes, reservation)
+        else:
+            reservation.release()
+        try:
+            await pipeline.drain()
+            pipeline.raise_failure()
+            return await self._service.threads.control(
+                self._service.repository.commit, request.session, request
+            )
+        except HangardError as error:
+            # The client must not send again what rode on the request.
+            error.details["accepted"] = header.sequence + len(changes) - 1
+            raise
+
+    async def _pipeline(self, session: str, epoch: bytes) -> Pipeline:
+        if epoch and epoch != self._service.epoch:
+            raise Closed(
+                f"the daemon was restarted; resume session {session}", code="epoch-changed"
+            )
+        return await self._service.find_pipeline(session)
+
+    async def _accept(
+        self,
+        pipeline: Pipeline,
+        sequence: int,
+        changes: Sequence[ChangeSections],
+        reservation: Reservation,
+    ) -> None:
+        if not pipeline.check_next(sequence, len(changes)):
+            reservation.release()
+            return
+        await pipeline.wait_for_room()
+        works: list[Work] = []
+        try:
+            for change in changes:
+                works.append(self._work(pipeline, change))
+            pipeline.accept(sequence, works, reservation)
+        except BaseException:
+            for work in works:
+                if work.held is not None:
+                    work.held.release()
+            raise
+
+    def _work(self, pipeline: Pipeline, sections: ChangeSections) -> Work:
+        change = sections.change
+        keys = bytes(sections.keys), sections.ends
+        if change.kind == "delete":
+            return Work(change.column, keys, partial(_prepare_deletion, change.column, keys))
+        rows, held = sections.rows, None
+        row_bytes = _row_bytes(change)
+        if change.rows_in == "upload":
+            rows, held = self._service.uploads.take(
+                pipeline.session, change.rows_id, row_bytes * change.count
+            )
+        if len(rows) != row_bytes * change.count:
+            raise InvalidRequest(
+                f"{change.count} rows of {row_bytes} bytes are not {len(rows)} bytes",
+                code="wrong-row-bytes",
+            )
+        array = np.frombuffer(rows, np.uint8).reshape(change.count, row_bytes)
+        prepare = partial(self._prepare_rows, pipeline.session, change, keys, array)
+        return Work(change.column, keys, prepare, held=held)
+
+    def _prepare_rows(
+        self, session: str, change: messages.Change, keys: PackedKeys, rows: Any
+    ) -> StagedChange:
+        _check_keys(keys)
+        return self._service.repository.prepare_rows(
+            session, change.column, *keys, change.dtype, change.shape, rows
+        )
+
+    def _change_column(
+        self, session_id: str, pipeline: Pipeline, change: ColumnChange
+    ) -> messages.SessionState:
+        session = self._service.repository.session(session_id)
+        if not pipeline.column_sequence:
+            pipeline.column_sequence = session.attach()
+        session.apply(pipeline.column_sequence, change)
+        pipeline.column_sequence += 1
+        return self._service.describe(session)
+
+
+def _prepare_deletion(column: str, keys: PackedKeys) -> StagedChange:
+    _check_keys(keys)
+    return Deletion(column, *keys)
+
+
+def _check_keys(keys: PackedKeys) -> None:
+    try:
+        check_keys(*keys, False)
+    except ValueError as error:
+        raise InvalidRequest(str(error), code="invalid-key") from error
+
+
+def _row_bytes(change: messages.Change) -> int:
+    row_bytes = prod(change.shape) * np.dtype(normal_dtype(change.dtype)).itemsize
+    if row_bytes > SAMPLE_BYTES_MAX:
+        raise InvalidRequest(
+            f"a row of {row_bytes} bytes; at most {SAMPLE_BYTES_MAX} are possible",
+            code="sample-too-large",
+        )
+    return row_bytes

@@ -1,0 +1,253 @@
+"""One session's changes on their way: accepted, prepared (several at once), applied (in order).
+
+A change is answered as soon as its bytes are here; from then on it does not depend on its client.
+What fails afterwards is kept and raised at the next call of the session, with the keys it loses;
+the changes behind it are applied all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+from hangard_ext.treekey import decode_key
+
+from hangard.daemon.memory import Reservation
+from hangard.daemon.threads import Threads
+from hangard.errors import Busy, Closed, HangardError, InvalidRequest
+from hangard.limits import CONFLICT_KEYS_MAX
+from hangard.model.keys import PackedKeys
+from hangard.repository.changes import Change
+
+QUEUE_CHANGES_MAX = 64  # accepted and not yet applied, of one session
+QUEUE_S_MAX = 10.0  # how long a request waits for room in the queue
+FAILURES_MAX = 64
+KEYS_NAMED_MAX = 5  # in a message; details list more
+STREAM_SHIFT = 48
+
+
+class ChangeTarget(Protocol):
+    """The part of a repository's session that a pipeline uses."""
+
+    def apply(self, sequence: int, change: Change) -> bool: ...
+
+    def skip(self, sequence: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Work:
+    """One change: ``prepare`` runs in a thread and gives what is to be applied."""
+
+    column: str
+    keys: PackedKeys
+    prepare: Callable[[], Change]
+    held: Reservation | None = None  # memory of its own, given back when it is prepared
+
+
+@dataclass(slots=True)
+class _Entry:
+    sequence: int
+    work: Work
+    prepared: asyncio.Future[Change]
+
+
+class Pipeline:
+    """Used on the event loop only."""
+
+    def __init__(self, session: str, target: ChangeTarget, threads: Threads) -> None:
+        self.session = session
+        self.target = target
+        self.attached = 0  # clients that attached and did not leave
+        self.column_lock = asyncio.Lock()
+        self.column_sequence = 0  # next number in the daemon's own stream, for column changes
+        self._threads = threads
+        self._accepted: dict[int, int] = {}
+        self._queue: deque[_Entry] = deque()
+        self._applier: asyncio.Task[None] | None = None
+        self._progress = asyncio.Event()
+        self._failures: list[tuple[Work, HangardError]] = []
+        self._entered = 0
+        self._left = 0
+
+    @property
+    def queued(self) -> int:
+        """Changes accepted and not yet applied."""
+        return self._entered - self._left
+
+    def attach(self, first: int) -> None:
+        """A client's stream begins; its first change has the number ``first``."""
+        self._accepted[first >> STREAM_SHIFT] = first - 1
+
+    def check_next(self, sequence: int, count: int) -> bool:
+        """Whether changes from ``sequence`` on are new; False if all of them were accepted before.
+
+        Errors: Closed (``unknown-stream``), InvalidRequest (``sequence-gap``).
+        """
+        accepted = self._accepted.get(sequence >> STREAM_SHIFT)
+        if accepted is None:
+            raise Closed(
+                f"this client is not attached to session {self.session}; resume it",
+                code="unknown-stream",
+            )
+        if sequence + count - 1 <= accepted:
+            return False
+        if sequence != accepted + 1:
+            raise InvalidRequest(
+                f"the change after number {accepted} is expected, not {sequence}",
+                code="sequence-gap",
+                expected=accepted + 1,
+            )
+        return True
+
+    async def wait_for_room(self) -> None:
+        """Errors: Busy (``queue-full``)."""
+        if self.queued < QUEUE_CHANGES_MAX:
+            return
+        try:
+            async with asyncio.timeout(QUEUE_S_MAX):
+                while self.queued >= QUEUE_CHANGES_MAX:
+                    await self._next_progress()
+        except TimeoutError:
+            raise Busy(
+                f"{self.queued} changes of session {self.session} wait to be stored",
+                code="queue-full",
+            ) from None
+
+    def accept(self, sequence: int, works: Sequence[Work], reservation: Reservation) -> bool:
+        """Take changes over, numbered from ``sequence`` on. False if they were accepted before.
+
+        ``reservation`` is released when all of them are prepared, or when none is new.
+        Errors: as ``check_next``; nothing is accepted then, and the reservation stays.
+        """
+        if not works or not self.check_next(sequence, len(works)):
+            reservation.release()
+            return False
+        self._accepted[sequence >> STREAM_SHIFT] = sequence + len(works) - 1
+        futures = [self._threads.prepare(work.prepare) for work in works]
+        release_when_done(futures, reservation)
+        for work, future in zip(works, futures, strict=True):
+            if work.held is not None:
+                release_when_done([future], work.held)
+        for number, (work, future) in enumerate(zip(works, futures, strict=True), sequence):
+            self._queue.append(_Entry(number, work, future))
+        self._entered += len(works)
+        if self._applier is None:
+            self._applier = asyncio.create_task(self._apply_all())
+        return True
+
+    async def drain(self) -> None:
+        """Wait until everything accepted so far is applied or has failed."""
+        goal = self._entered
+        while self._left < goal:
+            await self._next_progress()
+
+    def pop_failure(self) -> HangardError | None:
+        """The error for all changes that failed since the last call; None if none did."""
+        failures, self._failures = self._failures, []
+        return describe_failures(failures) if failures else None
+
+    def raise_failure(self) -> None:
+        """Errors: whatever the changes that failed raised."""
+        if failure := self.pop_failure():
+            raise failure
+
+    async def close(self) -> None:
+        """Wait until everything accepted is applied."""
+        await self.drain()
+        if self._applier is not None:
+            await self._applier
+
+    async def _apply_all(self) -> None:
+        while self._queue:
+            # What is ready is applied in one visit to a thread: small changes come in crowds.
+            await asyncio.wait([self._queue[0].prepared])
+            ready = []
+            while self._queue and self._queue[0].prepared.done():
+                ready.append(self._queue.popleft())
+            failed = await self._threads.control(self._apply, ready)
+            for work, error in failed:
+                if len(self._failures) < FAILURES_MAX:
+                    self._failures.append((work, error))
+            self._left += len(ready)
+            self._progress.set()
+            self._progress = asyncio.Event()
+        self._applier = None
+
+    def _apply(self, entries: Sequence[_Entry]) -> list[tuple[Work, HangardError]]:
+        """Apply prepared changes in order, in a thread; those that failed are skipped."""
+        failed = []
+        for entry in entries:
+            try:
+                if error := entry.prepared.exception():
+                    raise error
+                self.target.apply(entry.sequence, entry.prepared.result())
+            except Exception as error:
+                failed.append((entry.work, as_hangard_error(error)))
+                try:
+                    self.target.skip(entry.sequence)
+                except Exception as skip_error:
+                    failed.append((entry.work, as_hangard_error(skip_error)))
+        return failed
+
+    async def _next_progress(self) -> None:
+        await self._progress.wait()
+
+
+def release_when_done(futures: Sequence[asyncio.Future[Change]], reservation: Reservation) -> None:
+    """Release a reservation when the last of some futures is done."""
+    left = len(futures)
+
+    def one_done(_: object) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            reservation.release()
+
+    for future in futures:
+        future.add_done_callback(one_done)
+
+
+def as_hangard_error(error: BaseException) -> HangardError:
+    """An error as a caller may see it; what is none of ours is an internal error."""
+    if isinstance(error, HangardError):
+        return error
+    return HangardError(f"internal error of the daemon: {error!r}", code="internal-error")
+
+
+def describe_failures(failures: Sequence[tuple[Work, HangardError]]) -> HangardError:
+    """One error for changes that were accepted and then failed; it names the keys.
+
+    Class and code are those of the first; ``details["keys"]`` lists [column, encoded key] pairs.
+    """
+    first = failures[0][1]
+    total = sum(len(work.keys[1]) for work, _ in failures)
+    pairs: list[tuple[str, bytes]] = []
+    for work, _ in failures:
+        keys = first_keys(work.keys, CONFLICT_KEYS_MAX - len(pairs))
+        pairs += [(work.column, key) for key in keys]
+    names = ", ".join(f"{column}[{_readable(key)}]" for column, key in pairs[:KEYS_NAMED_MAX])
+    more = f" and {total - KEYS_NAMED_MAX} more" if total > KEYS_NAMED_MAX else ""
+    details = {**first.details, "keys": pairs, "total": total}
+    return type(first)(
+        f"{total} samples sent earlier were not stored ({names}{more}): {first.message}",
+        code=first.code,
+        **details,
+    )
+
+
+def first_keys(keys: PackedKeys, count: int) -> list[bytes]:
+    """The first ``count`` of packed keys, one by one."""
+    blob, ends = keys
+    stops = [int(end) for end in ends[:count]]
+    return [bytes(blob[start:stop]) for start, stop in pairwise([0, *stops])]
+
+
+def _readable(key: bytes) -> str:
+    try:
+        return repr(decode_key(key))
+    except ValueError:
+        return repr(key)

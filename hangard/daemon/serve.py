@@ -1,0 +1,183 @@
+"""Serve one repository until told to stop: sockets, signals, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from hangard import __version__
+from hangard.daemon import place
+from hangard.daemon.changes import ChangeHandlers
+from hangard.daemon.connection import Connections
+from hangard.daemon.events import EventHandler, EventLog
+from hangard.daemon.lookups import LookupHandlers
+from hangard.daemon.routes import Router
+from hangard.daemon.service import Service
+from hangard.daemon.sessions import SessionHandlers
+from hangard.limits import (
+    MEMORY_BYTES_MAX,
+    PIECE_BODY_BYTES_MAX,
+    REQUEST_BODY_BYTES_MAX,
+    SESSION_AGE_S_MAX,
+)
+from hangard.repository.repository import Repository
+from hangard.wire import messages, protocol
+from hangard.wire.endpoint import Endpoint
+
+DRAIN_S_MAX = 30.0  # for requests that run when the daemon is told to stop
+EXPIRY_S = 3600.0  # how often old sessions are looked for
+
+
+async def serve(
+    path: str | Path,
+    *,
+    events: EventLog | None = None,
+    idle_s: float | None = None,
+    memory_bytes_max: int = MEMORY_BYTES_MAX,
+    on_ready: Callable[[Endpoint], None] | None = None,
+    catch_signals: bool = True,
+) -> None:
+    """Serve the repository at ``path`` until a stop request, SIGTERM, SIGINT or idleness.
+
+    ``idle_s``    end when nothing was asked for so many seconds; None: never
+    ``on_ready``  called with the endpoint once requests can come
+
+    Errors: NoRepository, Busy (``repository-locked``) if another daemon serves it, Corrupt,
+    PermissionDenied.
+    """
+    log = events or EventLog()
+    root = await asyncio.to_thread(Path(path).resolve)
+    repository = await asyncio.to_thread(Repository.open, root)
+    service = Service(repository, log, memory_bytes_max=memory_bytes_max)
+    handler = EventHandler(log)
+    logging.getLogger().addHandler(handler)
+    try:
+        await _serve(service, root, idle_s, on_ready, catch_signals)
+    finally:
+        logging.getLogger().removeHandler(handler)
+        if events is None:
+            log.close()
+
+
+async def _serve(
+    service: Service,
+    root: Path,
+    idle_s: float | None,
+    on_ready: Callable[[Endpoint], None] | None,
+    catch_signals: bool,
+) -> None:
+    loop = asyncio.get_running_loop()
+    router, sessions = build_router(service)
+    connections = Connections(router.handle, service.events)
+    sockets = place.socket_paths(root)
+    listener = place.bind(sockets[0])
+    server = await loop.create_unix_server(connections, sock=listener)
+    endpoint = Endpoint(
+        protocol=protocol.PROTOCOL_VERSION,
+        socket=str(sockets[0]),
+        windows_socket="",
+        pid=os.getpid(),
+        epoch=service.epoch.hex(),
+        version=__version__,
+    )
+    signals = _catch_signals(service) if catch_signals else ()
+    tasks = [asyncio.create_task(_expire_sessions(service))]
+    if idle_s is not None:
+        tasks.append(asyncio.create_task(_stop_when_idle(service, idle_s)))
+    try:
+        place.write_endpoint(root, endpoint)
+        service.events.write("ready", pid=endpoint.pid, path=root, socket=endpoint.socket)
+        if on_ready is not None:
+            on_ready(endpoint)
+        await service.stop_wanted.wait()
+    finally:
+        service.events.write("stopping", requests=service.requests_running)
+        place.remove_endpoint(root)
+        server.close()
+        service.draining = True
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for lease in service.leases.values():
+            if not lease.done():
+                lease.set_result(None)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S_MAX):
+                await service.quiet.wait()
+        connections.pre_shutdown()
+        await connections.shutdown(DRAIN_S_MAX)
+        await sessions.close_all()
+        await service.close()
+        for path in sockets:
+            path.unlink(missing_ok=True)
+        for number in signals:
+            loop.remove_signal_handler(number)
+        service.events.write("stopped", pid=endpoint.pid)
+
+
+def build_router(service: Service) -> tuple[Router, SessionHandlers]:
+    """All endpoints of the protocol."""
+    router = Router(service)
+    sessions = SessionHandlers(service)
+    changes = ChangeHandlers(service)
+    lookups = LookupHandlers(service)
+    frames = partial(router.frames, memory=service.memory, bytes_max=REQUEST_BODY_BYTES_MAX)
+
+    router.query(protocol.HELLO, sessions.hello)
+    router.query(protocol.STATUS, sessions.status)
+    router.query(protocol.SESSIONS, sessions.sessions)
+    router.message(protocol.STOP, messages.Done, sessions.stop)
+    router.message(protocol.SESSION_OPEN, messages.OpenSession, sessions.open)
+    router.message(protocol.SESSION_RESUME, messages.ResumeSession, sessions.resume)
+    router.message(protocol.SESSION_CLOSE, messages.CloseSession, sessions.close)
+    router.add("POST", protocol.SESSION_LEASE, sessions.lease)
+    router.message(protocol.COLUMNS, messages.ColumnRequest, changes.column)
+    router.message(protocol.FLUSH, messages.FlushRequest, changes.flush)
+    frames(protocol.CHANGES, changes.change)
+    frames(protocol.COMMIT, changes.commit)
+    router.frames(
+        protocol.PIECES,
+        changes.piece,
+        memory=service.pieces_memory,
+        bytes_max=PIECE_BODY_BYTES_MAX,
+    )
+    frames(protocol.STAGED, lookups.staged)
+    router.message(protocol.STAGED_KEYS, messages.StagedKeysRequest, lookups.staged_keys)
+    router.message(protocol.BRANCH_CREATE, messages.CreateBranch, sessions.create_branch)
+    router.message(protocol.BRANCH_DELETE, messages.DeleteBranch, sessions.delete_branch)
+    router.message(protocol.HEAD, messages.SetHead, sessions.set_head)
+    return router, sessions
+
+
+def _catch_signals(service: Service) -> tuple[signal.Signals, ...]:
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, service.stop_wanted.set)
+    return numbers
+
+
+async def _stop_when_idle(service: Service, idle_s: float) -> None:
+    await service.when_idle(idle_s)
+    service.events.write("idle", idle_s=idle_s)
+    service.stop_wanted.set()
+
+
+async def _expire_sessions(service: Service) -> None:
+    """Abort sessions that nobody has used for SESSION_AGE_S_MAX, now and every hour."""
+    repository, threads = service.repository, service.threads
+    while True:
+        for info in await threads.control(repository.sessions):
+            if time.time() - info.used_s > SESSION_AGE_S_MAX and info.id not in service.leases:
+                service.events.write("session-expired", session=info.id, staged=info.staged)
+                await service.drop_pipeline(info.id)
+                await threads.control(repository.close_session, info.id, abort=True)
+        service.uploads.drop_idle()
+        await asyncio.sleep(EXPIRY_S)
