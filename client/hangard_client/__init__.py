@@ -1,1 +1,59 @@
-"""The client library of hangard."""
+"""The client library of hangard.
+
+::
+
+    import hangard_client
+
+    repo = hangard_client.open("data/faces", create=True)
+    with repo.checkout("main", write=True) as co:
+        faces = co.add_ndarray_column("faces", shape=(28, 28), dtype="uint8")
+        faces["ada"] = image
+        co.commit("first faces")
+    with repo.checkout("main") as co:
+        co["faces", "ada"]
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, UncommittedWarning
+from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
+from hangard_client.async_repository import AsyncRepository
+from hangard_client.checkouts import Checkout, WriteCheckout
+from hangard_client.columns import Column, WriteColumn
+from hangard_client.history import LogEntry
+from hangard_client.repository import Repository
+
+__all__ = [
+    "AsyncCheckout",
+    "AsyncColumn",
+    "AsyncRepository",
+    "AsyncWriteCheckout",
+    "AsyncWriteColumn",
+    "Checkout",
+    "Column",
+    "LogEntry",
+    "Repository",
+    "UncommittedWarning",
+    "WriteCheckout",
+    "WriteColumn",
+    "open",
+]
+
+
+def open(
+    path: str | Path,
+    *,
+    create: bool = False,
+    branch: str = "main",
+    user_name: str | None = None,
+    user_email: str | None = None,
+) -> Repository:
+    """Open the repository at ``path``; see Repository. Nothing is started until it is needed.
+
+    Errors: NoRepository.
+    """
+    return Repository(
+        path, create=create, branch=branch, user_name=user_name, user_email=user_email
+    )

@@ -28,6 +28,11 @@ class Portal:
         self._closed = False
         self._pid = os.getpid()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread was started, and in this process."""
+        return self._loop is not None and os.getpid() == self._pid
+
     def loop(self) -> asyncio.AbstractEventLoop:
         """The running loop. Errors: Closed."""
         if os.getpid() != self._pid:

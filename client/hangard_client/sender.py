@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 REQUEST_BYTES = 4 * 1024 * 1024  # rows of one request; more are cut at rows
 RESUMES_MAX = 3
+FAILURES_MAX = 64
 _RESUME_CODES = frozenset({"epoch-changed", "unknown-stream"})
 
 
@@ -41,12 +42,12 @@ class Sender:
 
     def __init__(self, connection: Connection, state: SessionState) -> None:
         self.state = state
-        self._connection = connection
+        self.connection = connection
         self._lock = asyncio.Lock()
         self._next = state.next_sequence
         self._epoch = state.epoch
         self._is_attached = True
-        self._failure: HangardError | None = None
+        self.failures: list[HangardError] = []
         self._unsent: list[Batch] = []
 
     @property
@@ -54,15 +55,19 @@ class Sender:
         return self.state.info.id
 
     async def post(self, batch: Batch) -> None:
-        """Send a batch; when this returns the daemon has it.
+        """Send a batch; when this returns the daemon has it, or ``failures`` says why not.
 
         After Unavailable or Busy it is kept and sent before anything else.
-        Errors: those of the daemon for this batch. What it reports of earlier ones waits for
-        ``raise_failure``.
         """
         async with self._lock:
             self._unsent += cut(batch)
-            await self._post_unsent()
+            try:
+                await self._post_unsent()
+            except HangardError as error:
+                self._fail(error)
+            except Exception as error:
+                self._unsent.clear()
+                self._fail(HangardError(f"internal error of the client: {error!r}"))
 
     async def commit(self, request: CommitRequest, riding: Sequence[Batch]) -> CommitResult:
         """Commit; small batches ride on the request. They are staged although it fails."""
@@ -79,7 +84,7 @@ class Sender:
                 body = CommitBody(commit=numbered, sequence=self._next, changes=changes)
                 self._is_attached = not changes
                 try:
-                    result = await self._connection.send(requests.commit(body, sections))
+                    result = await self.connection.send(requests.commit(body, sections))
                 except HangardError as error:
                     if error.details.pop("accepted", 0) == last:
                         self._next, self._is_attached = last + 1, True
@@ -98,7 +103,7 @@ class Sender:
         """Wait until everything that was sent survives a crash of the daemon."""
 
         async def attempt() -> None:
-            await self._connection.send(requests.flush(self.session, self._next - 1))
+            await self.connection.send(requests.flush(self.session, self._next - 1))
 
         await self.ask(attempt)
 
@@ -113,10 +118,13 @@ class Sender:
             return await self._with_resume(attempt)
 
     def raise_failure(self) -> None:
-        """Errors: what the daemon reported of changes that it had accepted; once."""
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        """Errors: the first of what failed since the last call; once. Any thread may call."""
+        if self.failures:
+            raise self.failures.pop(0)
+
+    def _fail(self, error: HangardError) -> None:
+        if len(self.failures) < FAILURES_MAX:
+            self.failures.append(error)
 
     async def _post_unsent(self) -> None:
         while self._unsent:
@@ -144,11 +152,11 @@ class Sender:
             )
             # Until an answer comes it is unknown whether the numbers are used up.
             self._is_attached = False
-            accepted = await self._connection.send(requests.change(header, parts))
+            accepted = await self.connection.send(requests.change(header, parts))
             self._next += len(changes)
             self._is_attached = True
             if accepted.failure is not None:
-                self._failure = accepted.failure.rebuild()
+                self._fail(accepted.failure.rebuild())
 
         await self._with_resume(attempt)
 
@@ -165,7 +173,7 @@ class Sender:
                 offset=offset,
                 length=len(piece),
             )
-            await self._connection.send(requests.piece(header, piece))
+            await self.connection.send(requests.piece(header, piece))
         first = msgspec.structs.replace(changes[0], rows_bytes=0, rows_in="upload", rows_id=number)
         return (first, *changes[1:])
 
@@ -191,7 +199,7 @@ class Sender:
         """
         last = self._next - 1
         try:
-            self.state = await self._connection.send(requests.resume_session(self.session, last))
+            self.state = await self.connection.send(requests.resume_session(self.session, last))
         except UnknownSession as error:
             raise Closed(
                 f"session {self.session} has ended: aborted, expired or closed elsewhere",

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from hangard.errors import Unavailable
+from hangard.errors import Busy, Unavailable
 from hangard.wire.endpoint import Endpoint, read_endpoint
 from hangard.wire.messages import ErrorMessage
 
@@ -70,10 +70,40 @@ def find_or_start(repository: Path, *, idle_s: float = IDLE_S) -> Endpoint:
         time.sleep(0.05)
 
 
+def create(repository: Path, branch: str, *, idle_s: float = IDLE_S) -> None:
+    """Make a repository, by a daemon that then serves it. Blocks.
+
+    Errors: InvalidRequest (``invalid-name``), PermissionDenied, NoSpace, Unavailable.
+    """
+    deadline_s = time.monotonic() + START_S_MAX
+    repository.mkdir(parents=True, exist_ok=True)
+    with _start_lock(repository, deadline_s):
+        if find_endpoint(repository) is None:
+            _endpoint_of(_start(repository, idle_s, deadline_s, "--create", "--branch", branch))
+
+
+def wait_for_end(process: int, *, wait_s: float = START_S_MAX) -> None:
+    """Wait until the process behind a pidfd has ended; closes it. Blocks. Errors: Busy."""
+    try:
+        ready, _, _ = select.select([process], [], [], wait_s)
+    finally:
+        os.close(process)
+    if not ready:
+        raise Busy(f"the daemon has not ended after {wait_s:g} s", code="still-ending")
+
+
+def open_process(pid: int) -> int | None:
+    """A pidfd of a daemon; None if it has ended or lives in another PID namespace."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
 @contextlib.contextmanager
 def _start_lock(repository: Path, deadline_s: float) -> Iterator[None]:
     """A lock on the directory itself: it leaves no file, and dies with its process."""
-    descriptor = os.open(repository / ".hangard", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(repository, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         while True:
             try:
@@ -92,17 +122,19 @@ def _start_lock(repository: Path, deadline_s: float) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _start(repository: Path, idle_s: float, deadline_s: float) -> bytes:
+def _start(repository: Path, idle_s: float, deadline_s: float, *options: str) -> bytes:
     """Start a daemon and wait for its report: an endpoint, or an error."""
     log = repository / ".hangard" / LOG_NAME
     reader, writer = os.pipe()
     try:
-        with log.open("ab") as output:
+        # Before the repository is there, what a failing start prints has no place to go.
+        with open(log if log.parent.exists() else os.devnull, "ab") as output:
             # The first process forks the daemon and ends, so that no zombie is left to us.
             subprocess.run(
                 [
                     *(sys.executable, "-m", "hangard.daemon", str(repository), "--detach"),
                     *("--idle-s", str(idle_s), "--log", str(log), "--report-fd", str(writer)),
+                    *options,
                 ],
                 cwd="/",  # a daemon must not keep a file system busy
                 env=_environment(),

@@ -1,0 +1,360 @@
+"""Checkouts for asyncio: the columns of a commit, and sessions that write."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import warnings
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from hangard.errors import AlreadyExists, Closed, NothingStaged, UnknownColumn
+from hangard.model.commit import Digest
+from hangard.model.keys import encode_key
+from hangard.model.names import check_column_name
+from hangard.model.schema import Schema
+from hangard.reading.checkout import TreeReader
+from hangard.reading.columns import ColumnReader
+from hangard.reading.snapshot import RepositoryReader
+from hangard.tree.store import EMPTY_ROOT
+from hangard.wire import requests
+from hangard.wire.messages import (
+    Choice,
+    ColumnRequest,
+    CommitRequest,
+    CommitResult,
+    SchemaMessage,
+)
+from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
+from hangard_client.overlay import Overlay
+from hangard_client.schemas import changed_backend, new_schema
+from hangard_client.sender import Sender
+from hangard_client.staging import Staging, Start
+
+T = TypeVar("T", bound="AsyncCheckout | AsyncWriteCheckout")
+
+Strategy = str | Mapping[str, str | Mapping[Any, str]] | None
+FindAuthor = Callable[[], tuple[str, str]]
+
+
+class UncommittedWarning(UserWarning):
+    """A write checkout was closed with staged changes that no commit holds. They stay in their
+    session, which can be resumed."""
+
+
+class AsyncCheckout:
+    """The columns of one commit, by name; it never changes."""
+
+    def __init__(self, tree: TreeReader) -> None:
+        self._tree: TreeReader | None = tree
+        self._columns: dict[str, AsyncColumn] = {}
+        self.commit_digest: Digest | None = tree.commit
+
+    @property
+    def columns(self) -> dict[str, AsyncColumn]:
+        """All columns by name."""
+        return {name: self[name] for name in self._open()}
+
+    def __getitem__(self, name: str) -> AsyncColumn:
+        """Errors: UnknownColumn."""
+        column = self._columns.get(name)
+        if column is None or self._tree is None:
+            column = self._columns[name] = AsyncColumn(self._open()[name])
+        return column
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._open()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._open())
+
+    def __len__(self) -> int:
+        return len(self._open())
+
+    async def close(self) -> None:
+        """May be called twice; arrays that were read stay valid."""
+        if self._tree is not None:
+            self._tree.close()
+            self._tree = None
+
+    async def __aenter__(self) -> AsyncCheckout:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _open(self) -> TreeReader:
+        if self._tree is None:
+            raise Closed("the checkout is closed")
+        return self._tree
+
+
+class AsyncWriteCheckout:
+    """One client's part of a session: columns to write, and its commits."""
+
+    def __init__(
+        self,
+        reader: RepositoryReader,
+        sender: Sender,
+        start: Start,
+        find_author: FindAuthor,
+        *,
+        resumed: bool,
+        autocommit: str | None,
+        on_close: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.branch = sender.state.info.branch
+        self.session = sender.session
+        self._reader = reader
+        self._sender = sender
+        self._staging = Staging(sender, start, shared=resumed)
+        self._find_author = find_author
+        self._autocommit = autocommit
+        self._on_close = on_close
+        self._columns: dict[str, AsyncWriteColumn] = {}
+        self._overlays: dict[str, Overlay] = {}
+        self._closed = False
+        self._base = sender.state.info.base
+        self._tree = reader.checkout_commit(self._base)
+
+    @property
+    def commit_digest(self) -> Digest | None:
+        """The commit this session goes on from; None before the branch's first."""
+        return self._base
+
+    @property
+    def columns(self) -> dict[str, AsyncWriteColumn]:
+        """All columns by name."""
+        return {name: self[name] for name in self}
+
+    def __getitem__(self, name: str) -> AsyncWriteColumn:
+        """Errors: UnknownColumn."""
+        self._staging.check()
+        column = self._columns.get(name)
+        if column is None:
+            buffer = self._staging.buffer(name)
+            base = self._base_column(name, buffer.schema)
+            overlay = Overlay(self._staging, buffer, base, self._reader.nodes)
+            self._overlays[name] = overlay
+            column = self._columns[name] = AsyncWriteColumn(self._staging, buffer, overlay)
+        return column
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._staging.columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._staging.columns))
+
+    def __len__(self) -> int:
+        return len(self._staging.columns)
+
+    async def add_ndarray_column(
+        self,
+        name: str,
+        shape: Any = None,
+        dtype: Any = None,
+        prototype: Any = None,
+        *,
+        backend: str | None = None,
+        backend_options: Mapping[str, Any] | None = None,
+    ) -> AsyncWriteColumn:
+        """Create a column for samples of one shape and dtype.
+
+        ``backend``: "hdf5" (compressed), "numpy" (uncompressed, viewable), a format code, or None
+        to choose by the shape. Errors: InvalidRequest, InvalidType, AlreadyExists.
+        """
+        schema = new_schema(name, shape, dtype, prototype, backend, backend_options)
+        if name in self:
+            raise AlreadyExists(f"column {name!r} exists", code="column-exists", column=name)
+        await self._change_column("add", name, schema)
+        return self[name]
+
+    async def remove_column(self, name: str) -> None:
+        """Remove a column with all its samples. Errors: UnknownColumn."""
+        if check_column_name(name) not in self:
+            raise UnknownColumn(f"there is no column {name!r}", column=name)
+        await self._change_column("remove", name, None)
+        self._columns.pop(name, None)
+        self._overlays.pop(name, None)
+
+    async def change_backend(
+        self,
+        name: str,
+        backend: str | None = None,
+        backend_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Store later samples of a column another way. Errors: UnknownColumn, InvalidRequest."""
+        schema = changed_backend(self._staging.schema(name), backend, backend_options)
+        await self._change_column("change", name, schema)
+
+    async def flush(self) -> None:
+        """Wait until everything staged in the session survives a crash of the daemon."""
+        await self._staging.send_all()
+        await self._sender.flush()
+
+    async def commit(
+        self,
+        message: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        strategy: Strategy = None,
+        allow_empty: bool = False,
+    ) -> Digest:
+        """Commit everything staged in the session; its digest. It survives a power cut.
+
+        ``strategy`` settles conflicts with commits that others made meanwhile: "ours" (this
+        session's side), "theirs", or ``{column: side}`` or ``{column: {key: side}}``.
+        Errors: NothingStaged; Conflict, which names the keys and changes nothing; Busy; NoSpace.
+        """
+        result = await self._commit(message, metadata, strategy, allow_empty)
+        return result.digest
+
+    async def abort(self) -> None:
+        """Drop everything staged in the session, and close."""
+        await self.leave(abort=True)
+
+    async def close(self) -> None:
+        """Leave the session. What is staged and not committed stays in it, with a warning.
+
+        May be called twice. Errors: what failed of samples sent earlier.
+        """
+        warn_of(self.session, await self.leave())
+
+    async def __aenter__(self) -> AsyncWriteCheckout:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        warn_of(self.session, await self.end(failed=error is not None))
+
+    async def end(self, *, failed: bool) -> int:
+        """The end of a ``with`` block: commits with ``autocommit=`` if the block did not fail;
+        then as ``leave``."""
+        try:
+            if self._autocommit is not None and not failed and not self._closed:
+                with contextlib.suppress(NothingStaged):
+                    await self.commit(self._autocommit)
+        finally:
+            staged = await self.leave()
+        return staged
+
+    async def leave(self, *, abort: bool = False) -> int:
+        """Close; how many staged changes stay in the session, for the caller to warn of."""
+        if self._closed:
+            return 0
+        self._closed = True
+        staged = 0
+        try:
+            if not abort:
+                await self._staging.send_all()
+            request = requests.close_session(self.session, abort=abort)
+            left = await self._sender.ask(lambda: self._sender.connection.send(request))
+            staged = left.staged
+        finally:
+            self._staging.close()
+            self._tree.close()
+            if self._on_close is not None:
+                await self._on_close()
+        return staged
+
+    async def _commit(
+        self,
+        message: str,
+        metadata: Mapping[str, str] | None,
+        strategy: Strategy,
+        allow_empty: bool,
+    ) -> CommitResult:
+        name, email = self._find_author()
+        request = CommitRequest(
+            session=self.session,
+            command_id=secrets.token_bytes(16),
+            message=message,
+            author_name=name,
+            author_email=email,
+            metadata=tuple(sorted((metadata or {}).items())),
+            strategy=_choices(strategy),
+            allow_empty=allow_empty,
+        )
+        result = await self._staging.commit(request)
+        self._set_base(result.digest)
+        return result
+
+    async def _change_column(self, kind: Any, name: str, schema: Schema | None) -> None:
+        await self._staging.send_all()
+        message = ColumnRequest(
+            kind=kind,
+            session=self.session,
+            column=name,
+            schema=SchemaMessage.of(schema) if schema is not None else None,
+        )
+        request = requests.change_column(message)
+        state = await self._sender.ask(lambda: self._sender.connection.send(request))
+        self._staging.take_state(state)
+        if kind != "change":
+            self._columns.pop(name, None)
+
+    def _set_base(self, base: Digest | None) -> None:
+        self._tree.close()
+        self._base = base
+        self._tree = self._reader.checkout_commit(base)
+        for name, overlay in self._overlays.items():
+            overlay.base = self._base_column(name, overlay.base.schema)
+
+    def _base_column(self, name: str, schema: Schema) -> ColumnReader:
+        """What the base commit has of a column; nothing if the session began it."""
+        if name in self._tree and not self._staging.is_reset(name):
+            return self._tree[name]
+        return ColumnReader(self._reader, schema, EMPTY_ROOT, name)
+
+
+def warn_of(session: str, staged: int) -> None:
+    """Warn of staged changes that stay in a session; called where the user closed it."""
+    if staged:
+        warnings.warn(
+            f"{staged} staged changes were not committed; they stay in session {session}:"
+            f" checkout(session={session!r}) resumes it",
+            UncommittedWarning,
+            stacklevel=3,
+        )
+
+
+class Opening(Generic[T]):
+    """A checkout on its way: ``await`` it, or enter it with ``async with``."""
+
+    def __init__(self, open_it: Callable[[], Awaitable[T]]) -> None:
+        self._open_it = open_it
+        self._opened: T | None = None
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._open_it().__await__()
+
+    async def __aenter__(self) -> T:
+        self._opened = await self._open_it()
+        return self._opened
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._opened is not None:
+            await self._opened.__aexit__(kind, error, traceback)
+
+
+def _choices(strategy: Strategy) -> Any:
+    if not isinstance(strategy, Mapping):
+        return strategy
+    result = []
+    for column, sides in strategy.items():
+        if isinstance(sides, Mapping):
+            for key, side in sides.items():
+                result.append(Choice(column, encode_key(key) if key is not None else b"", side))  # type: ignore[arg-type]
+        else:
+            result.append(Choice(column, b"", sides))  # type: ignore[arg-type]
+    return tuple(result)

@@ -1,0 +1,298 @@
+"""A repository, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+from hangard.config import find_author
+from hangard.errors import Closed, InvalidRequest, NoRepository, UnknownRevision
+from hangard.model.commit import Digest
+from hangard.reading.differences import ColumnChanges
+from hangard.reading.snapshot import RepositoryReader
+from hangard.wire import requests
+from hangard.wire.messages import OpenSession, SessionInfo
+from hangard_client import starting
+from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, Opening
+from hangard_client.connection import Connection
+from hangard_client.history import LogEntry
+from hangard_client.sender import Sender
+from hangard_client.staging import Start
+
+
+class AsyncRepository:
+    """A repository. Reading touches files only; what writes or controls asks its daemon, which is
+    started if there is none.
+
+    ``create``  make the repository if there is none; ``branch`` names its first branch
+    ``user_name``, ``user_email``  the author of commits; otherwise as hangard.config finds it
+    ``idle_s``  a daemon that this client starts ends after so many seconds without a request
+
+    Use it on one event loop. Errors: NoRepository.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        create: bool = False,
+        branch: str = "main",
+        user_name: str | None = None,
+        user_email: str | None = None,
+        idle_s: float = starting.IDLE_S,
+    ) -> None:
+        self.path = Path(path).absolute()
+        self._author = user_name, user_email
+        self._start: Start | None = None
+        self._reader: RepositoryReader | None = None
+        self._connection = Connection(self.path, idle_s=idle_s)
+        try:
+            self._reader = RepositoryReader(self.path)
+        except NoRepository:
+            if not create:
+                raise
+            starting.create(self.path, branch, idle_s=idle_s)
+            self._reader = RepositoryReader(self.path)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {str(self.path)!r}>"
+
+    def checkout(
+        self,
+        revision: str | bytes | None = None,
+        *,
+        write: bool = False,
+        branch: str | None = None,
+        commit: str | bytes | None = None,
+        session: str | None = None,
+        autocommit: str | None = None,
+        exclusive: bool = False,
+    ) -> Opening[Any]:
+        """Open a commit to read, or with ``write=True`` a session on a branch.
+
+        ``revision`` is a branch, tag, digest, the beginning of one, or ``main~2``; ``branch`` and
+        ``commit`` say the same by kind. A session begins at its branch's head, or at ``commit``;
+        ``session`` resumes one that was left. ``autocommit`` is the message of a commit at the end
+        of the ``with`` block. ``exclusive`` keeps others from committing to the branch.
+
+        Errors: UnknownRevision, UnknownSession, Busy, InvalidRequest.
+        """
+        if write or session is not None:
+            return Opening(
+                lambda: self._open_writer(revision, branch, commit, session, autocommit, exclusive)
+            )
+        if autocommit is not None or exclusive:
+            raise InvalidRequest("autocommit= and exclusive= need write=True", code="read-checkout")
+        return Opening(lambda: self._open_reader(revision, branch, commit))
+
+    async def log(
+        self, revision: str | bytes | None = None, *, limit: int | None = None
+    ) -> list[LogEntry]:
+        """The history of a revision, newest first; it may be left out if there is one branch.
+
+        Errors: UnknownRevision.
+        """
+        return self.read_log(revision, limit)
+
+    async def diff(self, before: str | bytes, after: str | bytes) -> list[ColumnChanges]:
+        """The columns that differ between two revisions; ``samples()`` of each streams its keys.
+
+        Errors: UnknownRevision.
+        """
+        return list(self.reader().diff(before, after))
+
+    async def branches(self) -> dict[str, Digest | None]:
+        """Heads by name; None for a branch without a commit."""
+        return self.reader().branches()
+
+    async def create_branch(self, name: str, revision: str | bytes | None = None) -> Digest | None:
+        """Create a branch at a revision (default: the head of HEAD's branch); its digest.
+
+        Errors: AlreadyExists, InvalidRequest, UnknownRevision.
+        """
+        digest = self.reader().resolve(revision) if revision is not None else None
+        return (await self._connection.send(requests.create_branch(name, digest))).commit
+
+    async def delete_branch(self, name: str, *, force: bool = False) -> Digest | None:
+        """Delete a branch; the digest that its head had.
+
+        Errors: UnknownRevision; InvalidRequest if it is HEAD's or the last, or, without
+        ``force``, if it holds commits that no other branch has.
+        """
+        return (await self._connection.send(requests.delete_branch(name, force=force))).commit
+
+    async def head(self) -> str:
+        """The branch that HEAD names; checkouts do not read it."""
+        return self.reader().head()
+
+    async def set_head(self, branch: str) -> None:
+        """Point HEAD at a branch. Errors: UnknownRevision."""
+        await self._connection.send(requests.set_head(branch))
+
+    async def sessions(self) -> list[SessionInfo]:
+        """All sessions, the oldest first."""
+        return list((await self._connection.send(requests.sessions())).sessions)
+
+    async def abort_session(self, session: str) -> None:
+        """Drop a session and everything staged in it. Errors: UnknownSession."""
+        await self._connection.send(requests.close_session(session, abort=True))
+
+    async def status(self) -> dict[str, Any]:
+        """What the daemon tells of itself; starts it if there is none."""
+        return await self._connection.send(requests.status())
+
+    async def stop(self) -> bool:
+        """End the daemon when its work is done; False if none runs."""
+        endpoint = await asyncio.to_thread(starting.find_endpoint, self.path)
+        if endpoint is None:
+            return False
+        process = starting.open_process(endpoint.pid)
+        await self._connection.send(requests.stop())
+        if process is not None:
+            await asyncio.to_thread(starting.wait_for_end, process)
+        return True
+
+    async def close(self) -> None:
+        """Close files and connections; checkouts should be closed first. May be called twice."""
+        await self._connection.close()
+        self.close_files()
+
+    async def __aenter__(self) -> AsyncRepository:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # Local reads, which the synchronous client uses without a hop to the loop.
+
+    def reader(self) -> RepositoryReader:
+        """Errors: Closed."""
+        if self._reader is None:
+            raise Closed("the repository object is closed; open it again", code="client-closed")
+        return self._reader
+
+    def close_files(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    def read_log(self, revision: str | bytes | None, limit: int | None) -> list[LogEntry]:
+        reader = self.reader()
+        start = revision if revision is not None else self._only_branch()
+        if start in reader.branches() and reader.branch(str(start)) is None:
+            return []
+        entries: list[LogEntry] = []
+        for digest, commit in reader.log(start):
+            if limit is not None and len(entries) >= limit:
+                break
+            entries.append(LogEntry.of(digest, commit))
+        return entries
+
+    def read_checkout(
+        self, revision: str | bytes | None, branch: str | None, commit: str | bytes | None
+    ) -> AsyncCheckout:
+        reader = self.reader()
+        given = [value for value in (revision, branch, commit) if value is not None]
+        if len(given) > 1:
+            raise InvalidRequest(
+                "give one of revision, branch and commit", code="several-revisions"
+            )
+        name = branch if branch is not None else given[0] if given else self._only_branch()
+        if commit is None and isinstance(name, str) and (branch or name in reader.branches()):
+            return AsyncCheckout(reader.checkout_commit(reader.branch(name)))
+        return AsyncCheckout(reader.checkout(name))
+
+    def use_start(self, start: Start) -> None:
+        """Post batches through another thread's loop (the synchronous client's)."""
+        self._start = start
+
+    def _only_branch(self) -> str:
+        branches = self.reader().branches()
+        if len(branches) != 1:
+            raise InvalidRequest(
+                f"name a branch; there are {', '.join(branches)}", code="no-revision"
+            )
+        return next(iter(branches))
+
+    async def _open_reader(
+        self, revision: str | bytes | None, branch: str | None, commit: str | bytes | None
+    ) -> AsyncCheckout:
+        return self.read_checkout(revision, branch, commit)
+
+    async def _open_writer(
+        self,
+        revision: str | bytes | None,
+        branch: str | None,
+        commit: str | bytes | None,
+        session: str | None,
+        autocommit: str | None,
+        exclusive: bool,
+    ) -> AsyncWriteCheckout:
+        if session is not None:
+            if revision is not None or branch is not None or commit is not None or exclusive:
+                raise InvalidRequest(
+                    "a session that is resumed has its branch already", code="several-revisions"
+                )
+            state = await self._connection.send(requests.resume_session(session))
+        else:
+            name = branch if branch is not None else self._branch_name(revision)
+            message = OpenSession(
+                branch=name,
+                commit=self.reader().resolve(commit) if commit is not None else None,
+                exclusive=exclusive,
+                user=_user(),
+                pid=os.getpid(),
+            )
+            state = await self._connection.send(requests.open_session(message))
+        release = await self._hold_lease(state.info.id) if state.info.exclusive else None
+        start = self._start or asyncio.get_running_loop().create_task
+        return AsyncWriteCheckout(
+            self.reader(),
+            Sender(self._connection, state),
+            start,
+            self._find_author,
+            resumed=session is not None,
+            autocommit=autocommit,
+            on_close=release,
+        )
+
+    def _branch_name(self, revision: str | bytes | None) -> str:
+        if revision is None:
+            return self._only_branch()
+        if isinstance(revision, bytes) or revision not in self.reader().branches():
+            raise UnknownRevision(
+                f"a session needs a branch, and {revision!r} is none; commit= names where it"
+                " begins",
+                code="unknown-branch",
+                revision=revision,
+            )
+        return revision
+
+    async def _hold_lease(self, session: str) -> Any:
+        transport = await self._connection.connect()
+        held = asyncio.Event()
+        task = asyncio.create_task(transport.hold(requests.hold_lease(session), held))
+        waiting = asyncio.create_task(held.wait())
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if task.done():
+            task.result()
+
+        async def release() -> None:
+            task.cancel()
+            await asyncio.wait([task])
+
+        return release
+
+    def _find_author(self) -> tuple[str, str]:
+        return find_author(*self._author, repository=self.reader().config())
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

@@ -1,0 +1,227 @@
+"""Columns: mappings from keys to numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hangard.model.keys import Key, encode_keys
+from hangard.reading.columns import ColumnReader
+from hangard_client.async_columns import AsyncWriteColumn, ColumnFacts
+from hangard_client.buffers import checked_rows
+from hangard_client.staging import encoded_key
+
+T = TypeVar("T")
+Array = npt.NDArray[Any]
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+COMPLETIONS_MAX = 1000  # keys that tab completion offers
+
+
+class Column(ColumnFacts):
+    """One column of a read checkout. Many threads may use it."""
+
+    def __init__(self, reader: ColumnReader) -> None:
+        self._reader = reader
+        self._schema = reader.schema
+        self.name = reader.name
+
+    def __getitem__(self, item: Any) -> Array:
+        """``column[key]`` is a new array; ``column[key, 10:20]`` a part of it. Errors:
+        UnknownKey."""
+        return self._reader[item]
+
+    def get(self, key: Key, default: Any = None) -> Any:
+        """A new array, or ``default`` for a key that is not there."""
+        found = self._reader.find(key)
+        return default if found is None else found
+
+    def read(self, key: Key) -> Array:
+        """A new array. Errors: UnknownKey."""
+        return self._reader.get(key)
+
+    def get_many(self, keys: Iterable[Any], out: Array | None = None) -> Array:
+        """Samples (n, *shape) in the order of the keys. Errors: UnknownKey."""
+        return self._reader.get_many(keys, out)
+
+    def view(self, key: Key) -> Array:
+        """A read-only array over the mapped file. Errors: UnknownKey, InvalidRequest
+        (``not-viewable``) for a sample stored compressed."""
+        return self._reader.view(key)
+
+    def contains(self, key: Key) -> bool:
+        return key in self._reader
+
+    def count(self) -> int:
+        """How many samples there are."""
+        return len(self._reader)
+
+    def keys(self) -> Iterator[Key]:
+        """In order: ints, then text."""
+        return self._reader.keys()
+
+    def values(self) -> Iterator[Array]:
+        """Samples in the order of their keys."""
+        return self._reader.values()
+
+    def items(self) -> Iterator[tuple[Key, Array]]:
+        """Keys and samples in the order of the keys, read ahead in batches."""
+        return self._reader.items()
+
+    def locations(self, keys: Iterable[Any] | None = None) -> Iterator[Any]:
+        """Where samples lie on this machine (hangard.reading.columns.Location)."""
+        return self._reader.locations(keys)
+
+    def __contains__(self, key: Any) -> bool:
+        return self.contains(key)
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __iter__(self) -> Iterator[Key]:
+        return self.keys()
+
+    def _ipython_key_completions_(self) -> list[Key]:
+        return list(islice(self.keys(), COMPLETIONS_MAX))
+
+
+class WriteColumn(ColumnFacts):
+    """One column of a write checkout. Many threads may use it.
+
+    ``column[key] = array`` checks at once and sends later.
+    """
+
+    def __init__(self, inner: AsyncWriteColumn, run: Run) -> None:
+        self._inner = inner
+        self._run = run
+        self._schema = inner.schema
+        self.name = inner.name
+        self._staging = inner._staging
+        self._buffer = inner._buffer
+        self._overlay = inner._overlay
+
+    def __getitem__(self, item: Any) -> Array:
+        """As of a read checkout, with what this session has staged. Errors: UnknownKey."""
+        if isinstance(item, tuple):
+            return np.array(self.read(item[0])[item[1:]])
+        return self.read(item)
+
+    def get(self, key: Key, default: Any = None) -> Any:
+        """A new array, or ``default`` for a key that is not there."""
+        return self._run(self._inner.get(key, default))
+
+    def read(self, key: Key) -> Array:
+        """A new array. Errors: UnknownKey."""
+        buffered = self._overlay.find_buffered(encoded_key(key))
+        if buffered is not None:
+            return buffered
+        if self._overlay.is_local:
+            return self._overlay.base.get(key)
+        return self._run(self._inner.read(key))  # type: ignore[no-any-return]
+
+    def get_many(self, keys: Iterable[Any], out: Array | None = None) -> Array:
+        """Samples (n, *shape) in the order of the keys. Errors: UnknownKey."""
+        return self._run(self._inner.get_many(keys, out))  # type: ignore[no-any-return]
+
+    def contains(self, key: Key) -> bool:
+        return self._run(self._inner.contains(key))  # type: ignore[no-any-return]
+
+    def count(self) -> int:
+        """How many samples there are."""
+        return self._run(self._inner.count())  # type: ignore[no-any-return]
+
+    def keys(self) -> Iterator[Key]:
+        """In order: ints, then text."""
+        return self._each(self._inner.keys())
+
+    def values(self) -> Iterator[Array]:
+        """Samples in the order of their keys."""
+        return self._each(self._inner.values())
+
+    def items(self) -> Iterator[tuple[Key, Array]]:
+        """Keys and samples in the order of the keys, read ahead in batches."""
+        return self._each(self._inner.items())
+
+    def put(self, key: Key, value: Array) -> None:
+        """Stage a sample; ``column[key] = value`` does the same.
+
+        Errors: InvalidType, InvalidRequest; Closed; what failed of samples sent earlier.
+        """
+        if self._staging.put(self._buffer, key, value):
+            self._wait_for_room()
+
+    def put_many(self, keys: Iterable[Any], batch: Any) -> None:
+        """Stage samples: ``batch`` is (n, *shape), or a sequence of arrays.
+
+        When this returns they survive the end of this process. Errors: as ``put``.
+        """
+        packed = encode_keys(keys, False)
+        rows = checked_rows(self.name, self._schema, batch, len(packed[1]))
+        self._wait_for(self._staging.put_many(self._buffer, packed, rows))
+
+    def update(self, samples: Mapping[Key, Array] | Iterable[tuple[Key, Array]]) -> None:
+        """Stage samples from a mapping or pairs; as ``put_many``."""
+        for key, value in samples.items() if isinstance(samples, Mapping) else samples:
+            self.put(key, value)
+        self._wait_for(self._staging.ship(self.name))
+
+    def delete(self, key: Key) -> None:
+        """Stage the deletion of a sample. Errors: UnknownKey; as ``put``."""
+        encoded = encoded_key(key)
+        if not self.contains(key):
+            raise self._overlay.unknown(encoded)
+        if self._staging.delete(self._buffer, encoded):
+            self._wait_for_room()
+
+    def flush(self) -> None:
+        """Wait until everything staged in the session survives a crash of the daemon."""
+        self._run(self._inner.flush())
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if self._staging.put(self._buffer, key, value):
+            self._wait_for_room()
+
+    def __delitem__(self, key: Any) -> None:
+        self.delete(key)
+
+    def __contains__(self, key: Any) -> bool:
+        return self.contains(key)
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __iter__(self) -> Iterator[Key]:
+        return self.keys()
+
+    def _ipython_key_completions_(self) -> list[Key]:
+        return list(islice(self.keys(), COMPLETIONS_MAX))
+
+    def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """An asynchronous iterator from a thread, some items at a time."""
+        while chunk := self._run(_take(items)):
+            yield from chunk
+
+    def _wait_for_room(self) -> None:
+        while (post := self._staging.oldest_post()) is not None:
+            post.result()
+
+    def _wait_for(self, post: Any) -> None:
+        if post is not None:
+            post.result()
+        self._staging.check()
+
+
+CHUNK_ITEMS = 1024  # one hop to the loop for so many
+
+
+async def _take(items: AsyncIterator[T]) -> list[T]:
+    chunk: list[T] = []
+    async for item in items:
+        chunk.append(item)
+        if len(chunk) >= CHUNK_ITEMS:
+            break
+    return chunk

@@ -1,0 +1,186 @@
+"""A repository, synchronous. Control verbs are one line each over AsyncRepository."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from pathlib import Path
+from typing import Any
+
+from hangard.model.commit import Digest
+from hangard.reading.differences import ColumnChanges
+from hangard.wire.messages import SessionInfo
+from hangard_client import starting
+from hangard_client.async_checkouts import AsyncWriteCheckout
+from hangard_client.async_repository import AsyncRepository
+from hangard_client.checkouts import Checkout, WriteCheckout
+from hangard_client.history import LogEntry
+from hangard_client.portal import Portal
+
+
+class Repository:
+    """A repository. Reading touches files only; what writes or controls asks its daemon, which is
+    started if there is none. Many threads may use it.
+
+    ``create``  make the repository if there is none; ``branch`` names its first branch
+    ``user_name``, ``user_email``  the author of commits; otherwise as hangard.config finds it
+    ``idle_s``  a daemon that this client starts ends after so many seconds without a request
+
+    Errors: NoRepository.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        create: bool = False,
+        branch: str = "main",
+        user_name: str | None = None,
+        user_email: str | None = None,
+        idle_s: float = starting.IDLE_S,
+    ) -> None:
+        self._inner = AsyncRepository(
+            path,
+            create=create,
+            branch=branch,
+            user_name=user_name,
+            user_email=user_email,
+            idle_s=idle_s,
+        )
+        self._portal = Portal()
+        self._inner.use_start(self._portal.start)
+        self.path = self._inner.path
+        self._writing: weakref.WeakSet[WriteCheckout] = weakref.WeakSet()
+        _living.add(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {str(self.path)!r}>"
+
+    def checkout(
+        self,
+        revision: str | bytes | None = None,
+        *,
+        write: bool = False,
+        branch: str | None = None,
+        commit: str | bytes | None = None,
+        session: str | None = None,
+        autocommit: str | None = None,
+        exclusive: bool = False,
+    ) -> Any:
+        """Open a commit to read (a Checkout), or with ``write=True`` a session on a branch (a
+        WriteCheckout).
+
+        ``revision`` is a branch, tag, digest, the beginning of one, or ``main~2``; ``branch`` and
+        ``commit`` say the same by kind. A session begins at its branch's head, or at ``commit``;
+        ``session`` resumes one that was left. ``autocommit`` is the message of a commit at the end
+        of the ``with`` block. ``exclusive`` keeps others from committing to the branch.
+
+        Errors: UnknownRevision, UnknownSession, Busy, InvalidRequest.
+        """
+        opening = self._inner.checkout(
+            revision,
+            write=write,
+            branch=branch,
+            commit=commit,
+            session=session,
+            autocommit=autocommit,
+            exclusive=exclusive,
+        )
+        if not write and session is None:
+            return Checkout(self._inner.read_checkout(revision, branch, commit))
+        inner: AsyncWriteCheckout = self._portal.run(_opened(opening))
+        checkout = WriteCheckout(inner, self._portal.run)
+        self._writing.add(checkout)
+        return checkout
+
+    def log(
+        self, revision: str | bytes | None = None, *, limit: int | None = None
+    ) -> list[LogEntry]:
+        """The history of a revision, newest first; it may be left out if there is one branch.
+
+        Errors: UnknownRevision.
+        """
+        return self._inner.read_log(revision, limit)
+
+    def diff(self, before: str | bytes, after: str | bytes) -> list[ColumnChanges]:
+        """The columns that differ between two revisions; ``samples()`` of each streams its keys.
+
+        Errors: UnknownRevision.
+        """
+        return list(self._inner.reader().diff(before, after))
+
+    def branches(self) -> dict[str, Digest | None]:
+        """Heads by name; None for a branch without a commit."""
+        return self._inner.reader().branches()
+
+    def create_branch(self, name: str, revision: str | bytes | None = None) -> Digest | None:
+        """Create a branch at a revision (default: the head of HEAD's branch); its digest.
+
+        Errors: AlreadyExists, InvalidRequest, UnknownRevision.
+        """
+        return self._portal.run(self._inner.create_branch(name, revision))
+
+    def delete_branch(self, name: str, *, force: bool = False) -> Digest | None:
+        """Delete a branch; the digest that its head had.
+
+        Errors: UnknownRevision; InvalidRequest if it is HEAD's or the last, or, without
+        ``force``, if it holds commits that no other branch has.
+        """
+        return self._portal.run(self._inner.delete_branch(name, force=force))
+
+    def head(self) -> str:
+        """The branch that HEAD names; checkouts do not read it."""
+        return self._inner.reader().head()
+
+    def set_head(self, branch: str) -> None:
+        """Point HEAD at a branch. Errors: UnknownRevision."""
+        self._portal.run(self._inner.set_head(branch))
+
+    def sessions(self) -> list[SessionInfo]:
+        """All sessions, the oldest first."""
+        return self._portal.run(self._inner.sessions())
+
+    def abort_session(self, session: str) -> None:
+        """Drop a session and everything staged in it. Errors: UnknownSession."""
+        self._portal.run(self._inner.abort_session(session))
+
+    def status(self) -> dict[str, Any]:
+        """What the daemon tells of itself; starts it if there is none."""
+        return self._portal.run(self._inner.status())
+
+    def stop(self) -> bool:
+        """End the daemon when its work is done; False if none runs."""
+        return self._portal.run(self._inner.stop())
+
+    def close(self) -> None:
+        """Close checkouts, files and connections. May be called twice."""
+        try:
+            for checkout in list(self._writing) if self._portal.is_running else ():
+                checkout.close()
+        finally:
+            if self._portal.is_running:
+                self._portal.run(self._inner.close())
+            self._portal.close()
+        self._inner.close_files()
+
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_living: weakref.WeakSet[Repository] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    """At the end of the interpreter: send what is buffered. A forked child has no portal."""
+    for repository in list(_living):
+        repository.close()
+
+
+atexit.register(_close_all)
+
+
+async def _opened(opening: Any) -> Any:
+    return await opening

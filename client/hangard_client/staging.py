@@ -1,0 +1,240 @@
+"""The data path of a write checkout: plain synchronous code that both clients share.
+
+A caller's thread validates and copies into a buffer; full buffers are posted by the connection's
+event loop. The caller waits only when ``POSTS_MAX`` posts are under way, and how it waits is its
+own business: a synchronous client blocks, an asynchronous one awaits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import numpy.typing as npt
+from hangard_ext.treekey import decode_key
+
+from hangard.errors import Closed, HangardError, UnknownColumn
+from hangard.limits import LOG_ROWS_BYTES_MAX
+from hangard.model.keys import PackedKeys, encode_key
+from hangard.model.schema import Schema
+from hangard.wire.messages import CommitRequest, CommitResult, SessionState, StagedColumn
+from hangard_client.buffers import NO_KEYS, Batch, ColumnBuffer
+from hangard_client.sender import Sender
+
+POSTS_MAX = 2  # batches under way: one is being sent while the next is filled
+RIDING_BYTES_MAX = LOG_ROWS_BYTES_MAX // 4  # rows that ride on a commit request
+
+
+class Post(Protocol):
+    """A future of either kind."""
+
+    def done(self) -> bool: ...
+
+    def result(self) -> None: ...
+
+
+Start = Callable[[Coroutine[Any, Any, None]], Post]
+
+
+class Staging:
+    """One client's side of a session. Thread-safe.
+
+    ``start`` runs a coroutine on the connection's loop and gives its future.
+    ``shared``: others may stage in this session, so it is always asked what is staged.
+    """
+
+    def __init__(self, sender: Sender, start: Start, *, shared: bool = False) -> None:
+        self.sender = sender
+        self.lock = threading.RLock()
+        self.posts: deque[Post] = deque()
+        self.is_dirty = False
+        self._start = start
+        self._shared = shared
+        self._refusal: Closed | None = None
+        self._columns: dict[str, StagedColumn] = dict(sender.state.columns)
+        self._buffers: dict[str, ColumnBuffer] = {}
+        self._staged = {name for name, column in self._columns.items() if column.changed}
+        self._pid = os.getpid()
+        _living.add(self)
+
+    # Columns
+
+    @property
+    def columns(self) -> dict[str, Schema]:
+        """Schemas by name, as the session has them."""
+        return {name: column.schema.schema() for name, column in self._columns.items()}
+
+    def schema(self, column: str) -> Schema:
+        """Errors: UnknownColumn."""
+        try:
+            return self._columns[column].schema.schema()
+        except KeyError:
+            raise UnknownColumn(f"there is no column {column!r}", column=column) from None
+
+    def take_state(self, state: SessionState) -> None:
+        """Columns were changed: drop buffers of columns that are gone."""
+        with self.lock:
+            for name in set(self._columns) - set(state.columns):
+                self._buffers.pop(name, None)
+                self._staged.discard(name)
+            self._columns = dict(state.columns)
+            self.is_dirty = True
+
+    def is_reset(self, column: str) -> bool:
+        """Whether the base commit's samples of this name do not belong to the column."""
+        found = self._columns.get(column)
+        return found is None or found.reset
+
+    def may_be_staged(self, column: str) -> bool:
+        """Whether the daemon may know staged changes of a column."""
+        return self._shared or column in self._staged
+
+    def buffer(self, column: str) -> ColumnBuffer:
+        """The buffer of a column; the same one until the column is removed."""
+        with self.lock:
+            buffer = self._buffers.get(column)
+            if buffer is None:
+                buffer = self._buffers[column] = ColumnBuffer(column, self.schema(column))
+            return buffer
+
+    # Changes
+
+    def check(self) -> None:
+        """Errors: Closed; what failed since the last call."""
+        if self._refusal is not None:
+            raise self._refusal
+        if self.sender.failures:
+            self.sender.raise_failure()
+
+    def put(self, buffer: ColumnBuffer, key: object, value: object) -> bool:
+        """Stage a sample; True if the caller should wait for room. Errors: as ``check``,
+        ``ColumnBuffer.put``."""
+        with self.lock:
+            self.check()
+            if not buffer.put(key, value):
+                return False
+            self._ship(buffer)
+            return len(self.posts) >= POSTS_MAX
+
+    def delete(self, buffer: ColumnBuffer, encoded: bytes) -> bool:
+        """Stage a deletion; as ``put``."""
+        with self.lock:
+            self.check()
+            if not buffer.delete(encoded):
+                return False
+            self._ship(buffer)
+            return len(self.posts) >= POSTS_MAX
+
+    def put_many(
+        self, buffer: ColumnBuffer, keys: PackedKeys, rows: npt.NDArray[Any]
+    ) -> Post | None:
+        """Post many samples at once, behind what is buffered of the column.
+
+        ``rows`` must not change until the post is done. None if there is nothing to post.
+        """
+        with self.lock:
+            self.check()
+            self._ship(buffer)
+            if len(keys[1]):
+                self._post(Batch(buffer.column, buffer.schema, keys, rows, NO_KEYS))
+            return self.posts[-1] if self.posts else None
+
+    def ship(self, column: str) -> Post | None:
+        """Post what is buffered of a column; the last post, None if all are done."""
+        with self.lock:
+            self.check()
+            self._ship(self.buffer(column))
+            return self.posts[-1] if self.posts else None
+
+    def oldest_post(self) -> Post | None:
+        """The post to wait for when there are too many."""
+        with self.lock:
+            self._forget_finished()
+            return self.posts[0] if len(self.posts) >= POSTS_MAX else None
+
+    async def send_all(self) -> None:
+        """Send what is buffered; runs on the connection's loop."""
+        for batch in self._take_all():
+            await self.sender.post(batch)
+
+    async def commit(self, request: CommitRequest) -> CommitResult:
+        """Send what is buffered, and commit; runs on the connection's loop.
+
+        What this client buffered last rides on the request if it is small.
+        """
+        batches = self._take_all()
+        if sum(batch.rows_bytes for batch in batches) > RIDING_BYTES_MAX:
+            for batch in batches:
+                await self.sender.post(batch)
+            batches = []
+        result = await self.sender.commit(request, batches)
+        with self.lock:
+            self._staged.clear()
+            self.is_dirty = False
+            self._columns = {
+                name: StagedColumn(column.schema, False) for name, column in self._columns.items()
+            }
+        return result
+
+    def close(self) -> None:
+        """Refuse everything from now on."""
+        with self.lock:
+            self._refusal = self._refusal or Closed("the checkout is closed")
+            self._buffers.clear()
+
+    def _ship(self, buffer: ColumnBuffer) -> None:
+        if len(buffer):
+            self._post(buffer.take())
+
+    def _take_all(self) -> list[Batch]:
+        with self.lock:
+            self.check()
+            batches = [buffer.take() for buffer in self._buffers.values() if len(buffer)]
+            self._staged.update(batch.column for batch in batches)
+            self.is_dirty = self.is_dirty or bool(batches)
+            return batches
+
+    def _post(self, batch: Batch) -> None:
+        self._staged.add(batch.column)
+        self.is_dirty = True
+        self._forget_finished()
+        self.posts.append(self._start(self.sender.post(batch)))
+
+    def _forget_finished(self) -> None:
+        while self.posts and self.posts[0].done():
+            self.posts.popleft()
+
+    def _after_fork(self) -> None:
+        self.lock = threading.RLock()
+        self.posts = deque()
+        self._buffers = {}
+        self._refusal = Closed(
+            "this write checkout was opened before a fork; open another in this process",
+            code="forked",
+        )
+
+
+def readable_keys(error: HangardError) -> list[tuple[str, Any]]:
+    """(column, key) pairs that an error's details name, for people."""
+    pairs = error.details.get("keys", [])
+    return [(column, decode_key(key) if key else None) for column, key in pairs]
+
+
+def encoded_key(key: object) -> bytes:
+    """A flat column's key. Errors: InvalidType, InvalidRequest."""
+    return encode_key(key, False)
+
+
+_living: weakref.WeakSet[Staging] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for staging in list(_living):
+        staging._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,42 @@
+import itertools
+
+import hangard_client
+import numpy as np
+import pytest
+
+AUTHOR = {"user_name": "Ada", "user_email": "ada@example.org"}
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory):
+    """A repository with its daemon; `main` stays empty, tests use branches of their own."""
+    path = tmp_path_factory.mktemp("repository") / "repo"
+    repository = hangard_client.Repository(path, create=True, idle_s=60, **AUTHOR)
+    yield repository
+    repository.stop()
+    repository.close()
+
+
+@pytest.fixture
+def branch(repo):
+    """A new branch without a commit."""
+    name = f"branch-{next(_numbers)}"
+    repo.create_branch(name)
+    return name
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(7).integers(0, 256, (200, 6, 5), dtype=np.uint8)
+
+
+@pytest.fixture
+def filled(repo, branch, images):
+    """A branch whose column `faces` holds images 0 .. 99 under their numbers, and "ada"."""
+    with repo.checkout(branch, write=True) as co:
+        faces = co.add_ndarray_column("faces", shape=(6, 5), dtype="uint8", backend="numpy")
+        faces.put_many(range(100), images[:100])
+        faces["ada"] = images[100]
+        co.commit("first faces")
+    return branch
