@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, UncommittedWarning
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
@@ -43,7 +43,7 @@ __all__ = [
 
 
 def open(
-    path: str | Path,
+    path: str | os.PathLike[str],
     *,
     create: bool = False,
     branch: str = "main",

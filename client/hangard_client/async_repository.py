@@ -36,7 +36,7 @@ class AsyncRepository:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | os.PathLike[str],
         *,
         create: bool = False,
         branch: str = "main",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import os
 import weakref
-from pathlib import Path
 from typing import Any
 
 from hangard.model.commit import Digest
@@ -31,7 +31,7 @@ class Repository:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | os.PathLike[str],
         *,
         create: bool = False,
         branch: str = "main",
