@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hangard_ext.digest import crc32c_many, digest_many
 from hangard_ext.keyblock import sort_changes
-from hangard_ext.runs import encode_run
+from hangard_ext.runwriter import encode_run
 
 from hangard.backends.disk import Disk
 from hangard.backends.hdf5_segment import Hdf5Segment

@@ -6,10 +6,14 @@ import threading
 import numpy as np
 import pytest
 from hangard_ext.digest import crc32c_many
+from hangard_ext.runmerge import merge_runs
+from hangard_ext.runs import Run
 
 from hangard.backends.disk import Disk
 from hangard.backends.numpy_segment import NumpySegment
 from hangard.errors import Corrupt, InvalidRequest, InvalidType, UnknownColumn, UnknownKey
+from hangard.model.directory import run_path
+from hangard.model.files import FileRecord
 from hangard.model.keys import encode_keys
 from hangard.reading.columns import ColumnReader
 from hangard.reading.snapshot import RepositoryReader
@@ -369,11 +373,6 @@ def test_runs_merged_while_a_reader_looks(stored):
 
 
 def merge(stored, numbers):
-    from hangard_ext.runs import Run, merge_runs
-
-    from hangard.model.directory import run_path
-    from hangard.model.files import FileRecord
-
     paths = [stored.directory / run_path(number) for number in numbers]
     number = next(stored.numbers)
     content = b"".join(merge_runs([Run(path.read_bytes()) for path in paths], number))
