@@ -16,8 +16,15 @@ from pathlib import Path
 from hangard.errors import Corrupt, NoSpace
 
 FALLOC_FL_KEEP_SIZE = 1
+SYNC_FILE_RANGE_WRITE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.sync_file_range.argtypes = [
+    ctypes.c_int,
+    ctypes.c_int64,
+    ctypes.c_int64,
+    ctypes.c_uint,
+]
 _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
 
@@ -56,6 +63,13 @@ class Disk:
         """Give back blocks reserved beyond the end of the file."""
         with _translated(fd):
             os.ftruncate(fd, os.fstat(fd).st_size)
+
+    def begin_writeback(self, fd: int, offset: int, length: int) -> None:
+        """Let the disk start on bytes that a later ``sync`` will wait for.
+
+        A hint: it makes nothing durable, and an error in it comes again from ``sync``.
+        """
+        _libc.sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE)
 
     def sync(self, fd: int) -> None:
         """Make a file's bytes durable."""

@@ -84,6 +84,7 @@ class NumpySegment:
             start = self.length_bytes
             self._reservation.ensure(start + n * self._row_bytes)
             self._disk.write(self._fd, np.ascontiguousarray(rows).reshape(-1).data, start)
+            self._disk.begin_writeback(self._fd, start, n * self._row_bytes)
             offsets = start + np.arange(n, dtype=np.uint64) * np.uint64(self._row_bytes)
             specs = pack_many(
                 FORMAT_NUMPY,

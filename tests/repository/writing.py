@@ -9,18 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from hangard_ext.codec import read_row
-from hangard_ext.recordspec import unpack_one
-from hangard_ext.treekey import decode_key, encode_keys
+from hangard_ext.treekey import encode_keys
 
-from hangard.errors import Corrupt
-from hangard.model.directory import data_path, directory_of
-from hangard.model.schema import Schema, make_schema
+from hangard.model.schema import make_schema
+from hangard.reading.snapshot import RepositoryReader
 from hangard.repository.changes import ColumnChange, Deletion
 from hangard.repository.repository import Repository
 from hangard.repository.session import Session
-from hangard.tree.diff import diff
-from hangard.tree.store import EMPTY_ROOT
 from hangard.wire.messages import CommitRequest, CommitResult
 
 Array = npt.NDArray[Any]
@@ -79,37 +74,10 @@ class Writer:
 
 
 def read_commit(repository: Repository, commit: bytes | None) -> dict[str, dict[Any, Array]]:
-    """Every sample of a commit, through the index and the files, each checked."""
-    if commit is None:
-        return {}
-    tree = repository._objects.commit_tree(commit)
-    result: dict[str, dict[Any, Array]] = {}
-    for name, entry in tree.items():
-        schema = repository._objects.schema(entry.schema)
-        result[name] = {}
-        for key, digest in all_entries(repository, entry.root).items():
-            result[name][key] = read_digest(repository, schema, digest)
-    return result
-
-
-def all_entries(repository: Repository, root: bytes) -> dict[Any, bytes]:
-    """Key to digest of a column's tree."""
-    changes = diff(repository._nodes, EMPTY_ROOT, root)
-    return {decode_key(key): after for key, _, after in changes}
-
-
-def read_digest(repository: Repository, schema: Schema, digest: bytes) -> Array:
-    """One sample by its digest."""
-    specs, found = repository._storage.find_many(np.frombuffer(digest, np.uint8).reshape(1, 32))
-    if not found[0]:
-        raise Corrupt(f"digest {digest.hex()} is not in the index")
-    spec = specs[0].tobytes()
-    code, _, _, segment, *_ = unpack_one(spec)
-    content = (directory_of(repository.path) / data_path(code, segment)).read_bytes()
-    out = np.empty(schema.sample_bytes, np.uint8)
-    if not read_row(content, spec, schema.sample_bytes, out):
-        raise Corrupt(f"digest {digest.hex()} does not match its checksum")
-    return out.view(schema.numpy_dtype).reshape(schema.shape)
+    """Every sample of a commit, read as another process would, each checked."""
+    with RepositoryReader(repository.path) as reader:
+        checkout = reader.checkout_commit(commit)
+        return {name: dict(column.items()) for name, column in checkout.items()}
 
 
 def open_new(path: Path) -> Repository:
