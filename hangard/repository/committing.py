@@ -30,11 +30,11 @@ from hangard.limits import INDEX_SMALL_ENTRIES_MAX
 from hangard.model.commit import Author, Commit, Digest, Tree
 from hangard.model.schema import Schema
 from hangard.repository.clock import Clock
+from hangard.repository.nodes import Nodes
 from hangard.repository.objects import Objects
 from hangard.repository.rebasing import Conflicts, Rebase, Strategy
 from hangard.repository.session import Session, Snapshot
 from hangard.repository.storage import Checkpoint, Storage
-from hangard.tree.store import NodeStore
 from hangard.wire.messages import CommitRequest, CommitResult
 
 Heads = dict[str, Digest | None]
@@ -82,7 +82,7 @@ class CommitOperation:
         request: CommitRequest,
         session: Session,
         *,
-        store: NodeStore,
+        store: Nodes,
         objects: Objects,
         clock: Clock,
     ) -> None:

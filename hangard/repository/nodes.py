@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections import OrderedDict
 from pathlib import Path
 
@@ -11,50 +10,44 @@ import numpy as np
 import numpy.typing as npt
 from hangard_ext.digest import crc32c
 from hangard_ext.recordspec import unpack_one
+from hangard_ext.treecache import NodeCache
 
 from hangard.errors import Corrupt
-from hangard.limits import CACHE_BYTES_MAX, KIB
+from hangard.limits import CACHE_BYTES_MAX
 from hangard.model.commit import Digest
 from hangard.model.directory import data_path
-from hangard.repository.storage import Bytes, Storage
+from hangard.repository.storage import Storage
+from hangard.tree.search import find_many
+from hangard.tree.store import Digests, Ends
 
 LOGS_OPEN_MAX = 64
-NODE_BYTES_MEAN = 2 * KIB
-NODES_CACHED_MAX = CACHE_BYTES_MAX // NODE_BYTES_MEAN
 
 
 class Nodes:
-    """The node store over which commits edit trees. Thread-safe."""
+    """The node store over which commits edit trees. For the writer's thread only."""
 
     def __init__(self, directory: Path, storage: Storage) -> None:
         self._directory = directory
         self._storage = storage
-        self._lock = threading.Lock()
-        self._cache: OrderedDict[Digest, bytes] = OrderedDict()
+        self._cache = NodeCache(self._read, CACHE_BYTES_MAX)
         self._logs: OrderedDict[str, int] = OrderedDict()
 
     def get(self, digest: Digest) -> bytes:
         """One node. Errors: Corrupt (``missing-node``, ``damaged-node``)."""
-        with self._lock:
-            node = self._cache.get(digest)
-            if node is not None:
-                self._cache.move_to_end(digest)
-                return node
-            node = self._read(digest)
-            self._remember(digest, node)
-            return node
+        return self._cache.get(digest)
 
-    def put_many(self, digests: Bytes, blob: bytes, ends: npt.NDArray[np.uint64]) -> None:
+    def find_many(self, root: Digest, blob: bytes, ends: Ends) -> Digests:
+        """Digests (n, 32) of packed keys under a root, zeros for absent ones. Errors: Corrupt."""
+        return find_many(self._cache, root, blob, ends)[0]
+
+    def put_many(self, digests: Digests, blob: bytes, ends: npt.NDArray[np.uint64]) -> None:
         """Store nodes that are not stored yet. Errors: NoSpace."""
+        self._cache.add_many(digests, blob, ends)
         _, found = self._storage.find_many(digests)
-        starts = [0, *ends[:-1].tolist()] if len(ends) else []
-        pairs = list(zip(starts, ends.tolist(), strict=True))
-        with self._lock:
-            for row, (start, end) in zip(digests, pairs, strict=True):
-                self._remember(row.tobytes(), blob[start:end])
         if found.any():
             absent = np.flatnonzero(~found)
-            pieces = [blob[slice(*pairs[position])] for position in absent.tolist()]
+            starts = np.concatenate([np.zeros(1, np.uint64), ends[:-1]])
+            pieces = [blob[int(starts[i]) : int(ends[i])] for i in absent]
             digests = np.ascontiguousarray(digests[absent])
             blob = b"".join(pieces)
             ends = np.cumsum([len(piece) for piece in pieces], dtype=np.uint64)
@@ -63,10 +56,9 @@ class Nodes:
 
     def close(self) -> None:
         """Close the logs; the cache goes with the object."""
-        with self._lock:
-            for fd in self._logs.values():
-                os.close(fd)
-            self._logs.clear()
+        for fd in self._logs.values():
+            os.close(fd)
+        self._logs.clear()
 
     def _read(self, digest: Digest) -> bytes:
         specs, found = self._storage.find_many(np.frombuffer(digest, np.uint8).reshape(1, 32))
@@ -89,9 +81,3 @@ class Nodes:
             fd = self._logs[path] = os.open(self._directory / path, os.O_RDONLY | os.O_CLOEXEC)
         self._logs.move_to_end(path)
         return fd
-
-    def _remember(self, digest: Digest, node: bytes) -> None:
-        self._cache[digest] = node
-        self._cache.move_to_end(digest)
-        while len(self._cache) > NODES_CACHED_MAX:
-            self._cache.popitem(last=False)

@@ -20,10 +20,10 @@ from hangard.errors import Conflict
 from hangard.limits import CONFLICT_KEYS_MAX
 from hangard.model.commit import ColumnEntry, Digest, Tree
 from hangard.model.schema import Schema
+from hangard.repository.nodes import Nodes
 from hangard.repository.staging import ChangeBlock, StagedColumn
 from hangard.tree.edit import edit
-from hangard.tree.search import find_many
-from hangard.tree.store import EMPTY_ROOT, NodeStore
+from hangard.tree.store import EMPTY_ROOT
 
 Side = Literal["ours", "theirs"]
 Strategy = Side | Mapping[tuple[str, bytes], Side] | None
@@ -78,7 +78,7 @@ class Rebase:
     ``load_schema`` gives the schema of a digest, ``store_schema`` the digest of a schema.
     """
 
-    store: NodeStore
+    store: Nodes
     load_schema: Callable[[Digest], Schema]
     store_schema: Callable[[Schema], Digest]
     conflicts: Conflicts
@@ -158,8 +158,8 @@ class Rebase:
         self, name: str, ours: ChangeBlock, base_root: Digest, theirs_root: Digest
     ) -> ChangeBlock:
         """Our changes less those that a chosen side gives to the other."""
-        before, _ = find_many(self.store, base_root, ours.blob, ours.ends)
-        after, _ = find_many(self.store, theirs_root, ours.blob, ours.ends)
+        before = self.store.find_many(base_root, ours.blob, ours.ends)
+        after = self.store.find_many(theirs_root, ours.blob, ours.ends)
         clash = _differ(before, after) & _differ(after, ours.digests)
         if not clash.any():
             return ours
@@ -176,7 +176,7 @@ def _differ(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[n
     return result
 
 
-def _edited(store: NodeStore, root: Digest, changes: ChangeBlock) -> Digest:
+def _edited(store: Nodes, root: Digest, changes: ChangeBlock) -> Digest:
     if not len(changes):
         return root
     edited: Digest = edit(store, root, changes.blob, changes.ends, changes.digests)
