@@ -10,6 +10,12 @@
 
 enum {
     FRAME_HEADER_BYTES_MIN = 87,
+    FRAME_ENDS_BYTES_MAX = 512,
+    FRAME_LENGTH = 16, /* offsets in the frame's header */
+    FRAME_NBYTES = 30,
+    FRAME_CBYTES = 39,
+    FRAME_BLOCK_BYTES = 53,
+    FRAME_CHUNK_BYTES = 58,
     CHUNK_HEADER_BYTES = 32,
     SPECIAL_SHIFT = 4,
     FLAG_MEMCPYED = 0x02,
@@ -18,6 +24,14 @@ enum {
     CODEC_RAW = 0,
     CODEC_BLOSC2 = 1,
 };
+
+static uint32_t load_u32(const uint8_t *at) {
+    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static uint64_t load_u64(const uint8_t *at) {
+    return load_u32(at) | (uint64_t)load_u32(at + 4) << 32;
+}
 
 /* ------------------------------------------------------------------ contexts, one a thread */
 
@@ -53,29 +67,70 @@ static void drop_thread_context(void) {
 
 /* ---------------------------------------------------------------------------- compression */
 
-int64_t hangard_frame_bytes_max(int64_t chunk_bytes) { return chunk_bytes; }
+/* What the library puts before and behind the chunk of a frame with one chunk. Of it only the
+ * length fields differ from chunk to chunk; so the chunk is compressed where it will stay. */
+typedef struct {
+    uint8_t header[FRAME_ENDS_BYTES_MAX];
+    uint8_t tail[FRAME_ENDS_BYTES_MAX];
+    int64_t header_bytes;
+    int64_t tail_bytes;
+} frame_ends;
 
-static int64_t frame_around(blosc2_cparams *cparams, uint8_t *chunk, int64_t limit, uint8_t *out,
-                            int64_t out_bytes) {
+static void store_big_endian(uint8_t *at, uint64_t value, int n_bytes) {
+    for (int i = n_bytes - 1; i >= 0; i--, value >>= 8) at[i] = (uint8_t)value;
+}
+
+static hangard_frame_result make_ends(blosc2_cparams cparams, frame_ends *ends) {
+    uint8_t item[256] = {1}, chunk[BLOSC_EXTENDED_HEADER_LENGTH + 256];
+    int32_t chunk_bytes = BLOSC_MIN_BUFFERSIZE * cparams.typesize;
+    cparams.blocksize = 0;
+    int cbytes = blosc2_chunk_repeatval(cparams, chunk_bytes, chunk, sizeof chunk, item);
+    if (cbytes <= 0) return HANGARD_FRAME_BAD_DATA;
     blosc2_dparams dparams = BLOSC2_DPARAMS_DEFAULTS;
-    blosc2_storage storage = {.contiguous = true, .cparams = cparams, .dparams = &dparams};
+    blosc2_storage storage = {.contiguous = true, .cparams = &cparams, .dparams = &dparams};
     blosc2_schunk *schunk = blosc2_schunk_new(&storage);
     if (schunk == NULL) return HANGARD_FRAME_NO_MEMORY;
-    int64_t result = HANGARD_FRAME_BAD_DATA;
+    hangard_frame_result result = HANGARD_FRAME_BAD_DATA;
     uint8_t *frame = NULL;
     bool owned = false;
     if (blosc2_schunk_append_chunk(schunk, chunk, true) == 1) {
         int64_t length = blosc2_schunk_to_buffer(schunk, &frame, &owned);
-        if (length > 0 && (length >= limit || length > out_bytes)) {
-            result = 0;
-        } else if (length > 0) {
-            memcpy(out, frame, (size_t)length);
-            result = length;
+        if (length > FRAME_HEADER_BYTES_MIN + cbytes) {
+            ends->header_bytes = __builtin_bswap32(load_u32(frame + 11));
+            ends->tail_bytes = length - ends->header_bytes - cbytes;
+            if (ends->header_bytes <= FRAME_ENDS_BYTES_MAX && ends->tail_bytes > 0 &&
+                ends->tail_bytes <= FRAME_ENDS_BYTES_MAX &&
+                memcmp(frame + ends->header_bytes, chunk, (size_t)cbytes) == 0) {
+                memcpy(ends->header, frame, (size_t)ends->header_bytes);
+                memcpy(ends->tail, frame + length - ends->tail_bytes, (size_t)ends->tail_bytes);
+                result = HANGARD_FRAME_OK;
+            }
         }
     }
     if (owned) free(frame);
     blosc2_schunk_free(schunk);
     return result;
+}
+
+/* Compress chunk_bytes at rows into chunk; its length, 0 if it does not fit, below 0 on failure. */
+static int64_t compress_chunk(blosc2_cparams cparams, const uint8_t *rows, int32_t chunk_bytes,
+                              uint8_t *chunk, int32_t room) {
+    blosc2_context *context = blosc2_create_cctx(cparams);
+    if (context == NULL) return HANGARD_FRAME_NO_MEMORY;
+    int cbytes = blosc2_compress_ctx(context, rows, chunk_bytes, chunk, room);
+    blosc2_free_ctx(context);
+    if (cbytes < 0) return HANGARD_FRAME_BAD_DATA;
+    if (cbytes == 0) return 0;
+    int special = chunk[BLOSC2_CHUNK_BLOSC2_FLAGS] >> SPECIAL_SHIFT & BLOSC2_SPECIAL_MASK;
+    if (special == BLOSC2_NO_SPECIAL)
+        return chunk[BLOSC2_CHUNK_FLAGS] & FLAG_MEMCPYED ? 0 : cbytes;
+    if (special == BLOSC2_SPECIAL_VALUE) return cbytes;
+    if (special != BLOSC2_SPECIAL_ZERO) return HANGARD_FRAME_BAD_DATA;
+    /* A frame keeps no bytes of a chunk of zeros, only a mark among its offsets; spelled as a
+     * repeated value it stands where a reader looks for it. */
+    uint8_t zero[256] = {0};
+    cbytes = blosc2_chunk_repeatval(cparams, chunk_bytes, chunk, room, zero);
+    return cbytes > 0 ? cbytes : 0;
 }
 
 int64_t hangard_frame_compress(const uint8_t *rows, int64_t n_bytes, int64_t chunk_bytes,
@@ -90,58 +145,36 @@ int64_t hangard_frame_compress(const uint8_t *rows, int64_t n_bytes, int64_t chu
     memset(cparams.filters, 0, sizeof cparams.filters);
     cparams.filters[BLOSC2_MAX_FILTERS - 1] = (uint8_t)filter;
 
-    int64_t result = HANGARD_FRAME_NO_MEMORY;
+    frame_ends ends;
+    hangard_frame_result result = make_ends(cparams, &ends);
+    if (result != HANGARD_FRAME_OK) return result;
+    int64_t limit = out_bytes < chunk_bytes ? out_bytes : chunk_bytes - 1;
+    int64_t room = limit - ends.header_bytes - ends.tail_bytes;
+    if (room < BLOSC_EXTENDED_HEADER_LENGTH + typesize) return 0;
     uint8_t *padded = NULL;
-    int64_t chunk_bytes_max = chunk_bytes + BLOSC2_MAX_OVERHEAD;
-    uint8_t *chunk = malloc((size_t)chunk_bytes_max);
-    blosc2_context *context = blosc2_create_cctx(cparams);
-    if (chunk == NULL || context == NULL) goto done;
     if (n_bytes < chunk_bytes) {
         padded = malloc((size_t)chunk_bytes);
-        if (padded == NULL) goto done;
+        if (padded == NULL) return HANGARD_FRAME_NO_MEMORY;
         memcpy(padded, rows, (size_t)n_bytes);
         memset(padded + n_bytes, 0, (size_t)(chunk_bytes - n_bytes));
         rows = padded;
     }
-    int cbytes = blosc2_compress_ctx(context, rows, (int32_t)chunk_bytes, chunk,
-                                     (int32_t)chunk_bytes_max);
-    if (cbytes <= 0) {
-        result = HANGARD_FRAME_BAD_DATA;
-        goto done;
-    }
-    int special = chunk[BLOSC2_CHUNK_BLOSC2_FLAGS] >> SPECIAL_SHIFT & BLOSC2_SPECIAL_MASK;
-    if (special != BLOSC2_NO_SPECIAL && special != BLOSC2_SPECIAL_VALUE) {
-        /* A frame keeps no bytes of a chunk of zeros, only a mark among its offsets; spelled as a
-         * repeated value it stands where a reader looks for it. */
-        uint8_t zero[256] = {0};
-        cbytes = blosc2_chunk_repeatval(cparams, (int32_t)chunk_bytes, chunk,
-                                        (int32_t)chunk_bytes_max, zero);
-        if (special != BLOSC2_SPECIAL_ZERO || cbytes <= 0) {
-            result = HANGARD_FRAME_BAD_DATA;
-            goto done;
-        }
-    }
-    if (chunk[BLOSC2_CHUNK_FLAGS] & FLAG_MEMCPYED && special == BLOSC2_NO_SPECIAL) {
-        result = 0;
-    } else {
-        result = frame_around(&cparams, chunk, chunk_bytes, out, out_bytes);
-    }
-done:
-    if (context != NULL) blosc2_free_ctx(context);
+    uint8_t *chunk = out + ends.header_bytes;
+    int64_t cbytes = compress_chunk(cparams, rows, (int32_t)chunk_bytes, chunk, (int32_t)room);
     free(padded);
-    free(chunk);
-    return result;
+    if (cbytes <= 0) return cbytes;
+    int64_t length = ends.header_bytes + cbytes + ends.tail_bytes;
+    memcpy(out, ends.header, (size_t)ends.header_bytes);
+    memcpy(chunk + cbytes, ends.tail, (size_t)ends.tail_bytes);
+    store_big_endian(out + FRAME_LENGTH, (uint64_t)length, 8);
+    store_big_endian(out + FRAME_NBYTES, (uint64_t)chunk_bytes, 8);
+    store_big_endian(out + FRAME_CBYTES, (uint64_t)cbytes, 8);
+    store_big_endian(out + FRAME_BLOCK_BYTES, load_u32(chunk + BLOSC2_CHUNK_BLOCKSIZE), 4);
+    store_big_endian(out + FRAME_CHUNK_BYTES, (uint64_t)chunk_bytes, 4);
+    return length;
 }
 
 /* -------------------------------------------------------------------------- decompression */
-
-static uint32_t load_u32(const uint8_t *at) {
-    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-static uint64_t load_u64(const uint8_t *at) {
-    return load_u32(at) | (uint64_t)load_u32(at + 4) << 32;
-}
 
 hangard_frame_result hangard_frame_open(const uint8_t *stored, uint64_t stored_length,
                                         int64_t row_bytes, int64_t chunk_bytes,
@@ -302,8 +335,6 @@ static void read_raw(reading *r, int64_t index) {
     const uint8_t *stored = stored_bytes(r, spec);
     uint64_t length = load_u32(spec + 16), row = load_u32(spec + 20);
     uint64_t row_bytes = (uint64_t)r->row_bytes;
-    /* A row that is stored on its own: its number in the file, if it has one, says nothing here. */
-    if (length == row_bytes) row = 0;
     if (stored == NULL || row_bytes > length || row > (length - row_bytes) / row_bytes) {
         mark_bad(r, index);
         return;

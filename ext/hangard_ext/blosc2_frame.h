@@ -1,13 +1,17 @@
 /* One chunk of rows <-> one Blosc2 frame, and many rows out of a mapped file. No Python, no locks.
  *
  * A chunk is a contiguous Blosc2 frame with exactly one chunk in it and no b2nd metadata, which is
- * what HDF5's filter 32026 stores. Of the frame we read (source: c-blosc2, README_CFRAME_FORMAT):
+ * what HDF5's filter 32026 stores. Of the frame we read and set (source: c-blosc2, README_CFRAME_FORMAT):
  *
  *     offset size  field
  *     0      2     0x9e 0xa8
  *     2      8     "b2frame\0"
- *     11     4     header length h, big-endian
- *     16     8     frame length, big-endian
+ *     11     4     header length h; this and all below big-endian
+ *     16     8     frame length
+ *     30     8     nbytes
+ *     39     8     cbytes
+ *     53     4     block size
+ *     58     4     chunk size
  *     h      ...   the chunk (source: README_CHUNK_FORMAT)
  *
  * and of the chunk, little-endian:
@@ -54,9 +58,6 @@ typedef enum {
 
 /* Once a process, before anything else. */
 void hangard_frame_init(void);
-
-/* Bytes that `out` of hangard_frame_compress needs at most for a chunk that does compress. */
-int64_t hangard_frame_bytes_max(int64_t chunk_bytes);
 
 /* Compress n_bytes of rows, padded with zeros to chunk_bytes, into a frame in `out`.
  * Returns its length, 0 when it would not be shorter than the chunk, a result below 0 on failure. */

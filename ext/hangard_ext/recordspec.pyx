@@ -10,7 +10,7 @@ Format   32 bytes, little-endian, permanent:
     4      4    u32   segment number
     8      8    u64   offset of the chunk, row or payload in the segment's file, bytes
     16     4    u32   stored length of the chunk, row or payload, bytes
-    20     4    u32   row in the chunk; of a row stored on its own: its number in the file, or 0
+    20     4    u32   row in the chunk
     24     4    u32   CRC32C of the sample's raw bytes
     28     4    u32   shape id (0: the column's shape)
 

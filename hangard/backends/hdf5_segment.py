@@ -88,7 +88,8 @@ class Hdf5Segment:
 
     @property
     def is_full(self) -> bool:
-        return self._file.lost or self.length_bytes >= SEGMENT_BYTES_MAX
+        # What compresses very well would make a long list of rows in a short file.
+        return self._file.lost or max(self.length_bytes, self.rows_bytes) >= SEGMENT_BYTES_MAX
 
     def append(self, rows: Bytes, digests: Bytes, crcs: Checksums) -> Bytes:
         n = len(digests)

@@ -98,27 +98,34 @@ class Hdf5Writer:
         return life
 
     def _listen(self, life: _Life) -> None:
+        """Hand out the answers of one life, and see it to its end."""
+        try:
+            with contextlib.suppress(ConnectionError):
+                self._hand_out(life)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                life.process.wait(END_S_MAX)
+        finally:
+            # A killed process is waited for: nothing reads the shared memory after this.
+            if life.process.poll() is None:
+                life.process.kill()
+                life.process.wait()
+            with self._lock:
+                life.dead = True
+                lost, life.waiting = life.waiting, {}
+            life.connection.close()
+            for future in lost.values():
+                future.set_exception(ProcessLost("the HDF5 process died"))
+
+    def _hand_out(self, life: _Life) -> None:
         decoder: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
-        with contextlib.suppress(ConnectionError):
-            while data := life.connection.recv(MESSAGE_BYTES_MAX):
-                reply = decoder.decode(data)
-                with self._lock:
-                    future = life.waiting.pop(reply.id)
-                if isinstance(reply, Done):
-                    future.set_result(reply.offsets)
-                else:
-                    future.set_exception(OSError(reply.errno, reply.reason))
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            life.process.wait(END_S_MAX)
-        if life.process.poll() is None:
-            life.process.kill()
-            life.process.wait()
-        with self._lock:
-            life.dead = True
-            lost, life.waiting = life.waiting, {}
-        life.connection.close()
-        for future in lost.values():
-            future.set_exception(ProcessLost("the HDF5 process died"))
+        while data := life.connection.recv(MESSAGE_BYTES_MAX):
+            reply = decoder.decode(data)
+            with self._lock:
+                future = life.waiting.pop(reply.id)
+            if isinstance(reply, Done):
+                future.set_result(reply.offsets)
+            else:
+                future.set_exception(OSError(reply.errno, reply.reason))
 
     def submit(
         self, generation: int, make: Callable[[int], Request], passed_fd: int | None = None

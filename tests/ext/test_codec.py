@@ -2,6 +2,7 @@
 
 import contextlib
 
+import blosc2
 import numpy as np
 import pytest
 from ext.chunks import CHUNK_BYTES, ROW_BYTES, ROWS, frame_of, rows_of
@@ -53,6 +54,42 @@ def test_many_rows_come_in_the_order_they_are_asked_for(wanted):
     out = np.empty((len(wanted), ROW_BYTES), np.uint8)
     codec.decode_rows(frame_of(data), wanted, ROW_BYTES, out)
     assert np.array_equal(out, data[np.array(wanted, dtype=int)])
+
+
+@pytest.mark.parametrize("name", sorted(codec.CODECS))
+@pytest.mark.parametrize("typesize", [1, 4, 32])
+@pytest.mark.parametrize("value", [None, 0, 9])
+def test_the_header_of_a_frame_says_what_the_library_would_have_said(name, typesize, value):
+    data = rows_of(1) if value is None else np.full((ROWS, ROW_BYTES), value, np.uint8)
+    frame = frame_of(data, typesize=typesize, codec=name)
+    header = frame[: int.from_bytes(frame[11:15])]
+    found = blosc2.schunk_from_cframe(frame, copy=True)
+    chunk_header = found.get_chunk(0)[:16]
+    assert found.nbytes == found.chunksize == CHUNK_BYTES
+    assert found.cbytes == int.from_bytes(chunk_header[12:16], "little")
+    assert found.blocksize == int.from_bytes(chunk_header[8:12], "little")
+    assert found.typesize == typesize
+    assert found.cparams.codec == blosc2.Codec[name.upper()]
+
+    theirs = blosc2.SChunk(
+        chunksize=CHUNK_BYTES,
+        contiguous=True,
+        cparams=blosc2.CParams(
+            codec=blosc2.Codec[name.upper()],
+            clevel=5,
+            typesize=typesize,
+            blocksize=384,
+            nthreads=1,
+            splitmode=blosc2.SplitMode.FORWARD_COMPAT_SPLIT,
+            filters=[blosc2.Filter.NOFILTER] * 5 + [blosc2.Filter.SHUFFLE],
+            filters_meta=[0] * 6,
+        ),
+        dparams=blosc2.DParams(nthreads=1),
+    )
+    theirs.insert_chunk(0, found.get_chunk(0))
+    expected = theirs.to_cframe()
+    assert header == expected[: len(header)]
+    assert frame == expected
 
 
 @pytest.mark.parametrize("typesize", [1, 4])

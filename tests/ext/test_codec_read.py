@@ -31,7 +31,7 @@ class Written:
             parts += [frame, b"\0" * 5]
         offset = sum(len(part) for part in parts)
         offsets = offset + np.arange(ROWS) * ROW_BYTES
-        specs.append(recordspec.pack_many(10, 0, 0, 7, offsets, ROW_BYTES, np.arange(ROWS), crcs))
+        specs.append(recordspec.pack_many(10, 0, 0, 7, offsets, ROW_BYTES, 0, crcs))
         self.rows = np.concatenate([self.rows, rows])
         self.file = b"".join([*parts, rows.tobytes()])
         self.specs = np.concatenate(specs)
@@ -103,8 +103,6 @@ def test_a_row_with_another_checksum_is_bad_unless_not_verified():
 @pytest.mark.parametrize("index", [1, ROWS, 2 * ROWS + 1, N - 1])
 def test_a_spec_that_names_no_intact_row_is_bad_and_the_others_are_read(index, change):
     specs = WRITTEN.specs.copy()
-    if "row" in change and index == N - 1:
-        index = 2 * ROWS + 1
     for name, value in change.items():
         recordspec.unpack_many(specs)[name][index] = value
     out = np.empty((N, ROW_BYTES), np.uint8)

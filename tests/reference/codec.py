@@ -24,8 +24,6 @@ def read_row(file: bytes, spec: bytes, row_bytes: int) -> bytes | None:
     stored = file[offset : offset + stored_length]
     if len(stored) < stored_length or codec > 1 or (codec == 1 and flags):
         return None
-    if codec == 0 and stored_length == row_bytes:
-        row = 0
     chunk = chunk_or_nothing(stored) if codec == 1 else stored
     sample = chunk[row * row_bytes : (row + 1) * row_bytes]
     return sample if len(sample) == row_bytes and crc32c(sample) == crc else None
