@@ -48,5 +48,6 @@ COMMANDS_KEPT_MAX = 10_000  # commit command ids remembered
 
 # Sessions
 SESSIONS_MAX = 256
+JOURNAL_BYTES_MAX = 64 * MIB  # a commit that consumed so much begins a new journal
 SESSION_AGE_S_MAX = 14 * 24 * 3600
 CONFLICT_KEYS_MAX = 1000  # keys listed in a Conflict; the total is given beside them

@@ -54,6 +54,7 @@ class SessionRecord(msgspec.Struct, frozen=True, array_like=True):
     ``base``                digest of the base commit, b"" before the first
     ``consumed_bytes``      position in the journal up to which commits have taken its records
     ``streams``             last sequence number among them, of each stream
+    ``journal``             generation of the journal that ``consumed_bytes`` speaks of
     ``used_ns``             last use; the session expires SESSION_AGE_S_MAX after it
     """
 
@@ -67,6 +68,7 @@ class SessionRecord(msgspec.Struct, frozen=True, array_like=True):
     pid: int = 0
     consumed_bytes: int = 0
     streams: dict[int, int] = {}
+    journal: int = 0
 
 
 class CommandRecord(msgspec.Struct, frozen=True, array_like=True):

@@ -52,8 +52,9 @@ def run_path(number: int) -> str:
     return f"{RUNS}/{number:08x}.run"
 
 
-def journal_path(session_id: str) -> str:
-    return f"{SESSIONS}/{session_id}.journal"
+def journal_path(session_id: str, generation: int = 0) -> str:
+    """A session's journal; a new generation begins when commits have consumed a large one."""
+    return f"{SESSIONS}/{session_id}.{generation}.journal"
 
 
 def directory_of(path: str | Path) -> Path:

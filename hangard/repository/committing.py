@@ -279,6 +279,7 @@ class GroupCommit:
 
 def session_record(session: Session, snapshot: Snapshot, base: Digest | None) -> SessionRecord:
     """The session as LMDB keeps it, once a commit has consumed what ``snapshot`` covers."""
+    renews = session.wants_new_journal
     return SessionRecord(
         session.id,
         session.branch,
@@ -288,8 +289,9 @@ def session_record(session: Session, snapshot: Snapshot, base: Digest | None) ->
         session.exclusive,
         session.user,
         session.pid,
-        snapshot.journal_bytes,
+        0 if renews else snapshot.journal_bytes,
         dict(snapshot.streams),
+        session.generation + renews,
     )
 
 

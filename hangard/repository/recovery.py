@@ -215,7 +215,7 @@ def _drop_strays(
     for file in (directory / RUNS).iterdir():
         if f"{RUNS}/{file.name}" not in known:
             file.unlink()
-    journals = {journal_path(record.id) for record in sessions}
+    journals = {journal_path(record.id, record.journal) for record in sessions}
     for file in (directory / SESSIONS).iterdir():
         if f"{SESSIONS}/{file.name}" not in journals:
             file.unlink()

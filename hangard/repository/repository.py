@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from hangard.db.environment import WritableEnvironment, create_directory
 from hangard.db.tables import WriteTables
 from hangard.db.writer import Writer
 from hangard.encoding.records import HEADS, SessionRecord
-from hangard.errors import Busy, Closed, InvalidRequest, UnknownRevision, UnknownSession
+from hangard.errors import Busy, Closed, Corrupt, InvalidRequest, UnknownRevision, UnknownSession
 from hangard.index import Index
 from hangard.limits import MEMORY_BYTES_MAX, SESSION_AGE_S_MAX, SESSIONS_MAX
 from hangard.model.commit import Digest
@@ -158,7 +158,7 @@ class Repository:
                 user=user,
                 pid=pid,
                 exclusive=exclusive,
-                journal=self._env.directory / journal_path(identity),
+                journals=self._journals(identity),
             )
             self._sessions[identity] = session
             if exclusive:
@@ -208,8 +208,7 @@ class Repository:
             self._sessions.pop(identity, None)
         session.close()
         self._writer.run(_DeleteSession(identity))
-        with suppress(FileNotFoundError):
-            (self._env.directory / journal_path(identity)).unlink()
+        session.remove_journal()
 
     def lease_session(self, identity: str) -> None:
         """Hold the exclusive lease again. Errors: UnknownSession, Busy (``exclusive-session``)."""
@@ -282,7 +281,12 @@ class Repository:
             operation = CommitOperation(
                 request, session, store=self._nodes, objects=self._objects, clock=self._clock
             )
-            result: CommitResult = self._writer.run(operation, bulk=operation.is_bulk)
+            try:
+                result: CommitResult = self._writer.run(operation, bulk=operation.is_bulk)
+            except Corrupt as error:
+                if error.code == "commit-failed":
+                    self._storage.fail(error)
+                raise
             return result
 
     # Branches
@@ -405,6 +409,10 @@ class Repository:
         for identity in expired:
             self.close_session(identity, abort=True)
 
+    def _journals(self, identity: str) -> Callable[[int], Path]:
+        """Where the journals of a session lie, by generation."""
+        return lambda generation: self._env.directory / journal_path(identity, generation)
+
     def _evict(self) -> bool:
         """End the session without changes that nobody used for longest, if nobody used it lately.
 
@@ -423,8 +431,8 @@ class Repository:
 
     def _resume(self, record: SessionRecord) -> None:
         """Bring a session of an earlier life back, with what its journal holds."""
-        path = self._env.directory / journal_path(record.id)
-        records, length = read_journal(path, record.consumed_bytes)
+        journals = self._journals(record.id)
+        records, length = read_journal(journals(record.journal), record.consumed_bytes)
         base = record.base or None
         tree = self._objects.commit_tree(base) if base else {}
         session = Session(
@@ -437,7 +445,8 @@ class Repository:
             user=record.user,
             pid=record.pid,
             exclusive=record.exclusive,
-            journal=path,
+            journals=journals,
+            generation=record.journal,
             journal_bytes=length,
             streams=record.streams,
         )

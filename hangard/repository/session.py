@@ -8,7 +8,7 @@ one for each client that attached; the lower 48 count that client's requests.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from hangard.encoding.journal import KIND_SKIP, JournalRecord
 from hangard.errors import AlreadyExists, Closed, InvalidRequest, UnknownColumn
-from hangard.limits import COLUMNS_PER_TREE_MAX
+from hangard.limits import COLUMNS_PER_TREE_MAX, JOURNAL_BYTES_MAX
 from hangard.model.commit import Digest, Tree
 from hangard.model.names import check_column_name
 from hangard.model.schema import Schema
@@ -67,7 +67,8 @@ class Session:
         user: str = "",
         pid: int = 0,
         exclusive: bool = False,
-        journal: Path,
+        journals: Callable[[int], Path],
+        generation: int = 0,
         journal_bytes: int = 0,
         streams: Mapping[int, int] | None = None,
     ) -> None:
@@ -86,7 +87,9 @@ class Session:
         self._columns: dict[str, StagedColumn] = {}
         self._streams: dict[int, int] = dict(streams or {})
         self._attached = 0
-        self._journal = JournalWriter(journal, length_bytes=journal_bytes)
+        self._journals = journals
+        self.generation = generation
+        self._journal = JournalWriter(journals(generation), length_bytes=journal_bytes)
         self._closed = False
         self._lock = threading.RLock()
 
@@ -231,10 +234,28 @@ class Session:
         self, base: Digest | None, base_tree: Tree, base_schemas: Mapping[str, Schema]
     ) -> None:
         """Everything staged is committed: ``base`` is the new commit. Call while held."""
+        if self.wants_new_journal:
+            self._begin_journal()
         self._base = base
         self._base_tree = base_tree
         self._base_schemas = dict(base_schemas)
         self._columns.clear()
+
+    @property
+    def wants_new_journal(self) -> bool:
+        """Whether the next commit's record should name a new, empty journal."""
+        return self._journal.length_bytes > JOURNAL_BYTES_MAX
+
+    def _begin_journal(self) -> None:
+        old = self._journal
+        self.generation += 1
+        self._journal = JournalWriter(self._journals(self.generation))
+        old.close()
+        old.path.unlink()
+
+    def remove_journal(self) -> None:
+        """Unlink the journal of a session that has ended."""
+        self._journal.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Refuse every later change."""

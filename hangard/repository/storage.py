@@ -73,6 +73,7 @@ class Checkpoint:
     run: str | None
     files: dict[str, FileRecord]
     next_number: int
+    strays: tuple[str, ...]  # runs of checkpoints that failed
     positions: dict[int, int]  # id of an OpenFile -> its indexed bytes
     sealed: tuple[OpenFile, ...]
 
@@ -109,6 +110,7 @@ class Storage:
         self._open: dict[tuple[Any, ...], OpenFile] = {}
         self._retired: list[OpenFile] = []
         self._recovered: dict[str, FileRecord] = {}
+        self._strays: set[str] = set()
         self._failure: HangardError | None = None
         # The disk does several files at once faster than one after another.
         self._syncs = ThreadPoolExecutor(SYNCS_AT_ONCE_MAX, thread_name_prefix="hangard-sync")
@@ -158,6 +160,7 @@ class Storage:
             positions = {id(file): file.indexed_bytes for file in files}
             sealed = tuple(file for file in self._retired if not file.in_flight)
             pending = self._index.pending()
+            strays = tuple(self._strays)
             records = dict(self._recovered)
         changed = [file for file in files if positions[id(file)] != file.checkpointed_bytes]
         syncs = [self._syncs.submit(file.segment.sync) for file in changed[1:]]
@@ -166,6 +169,7 @@ class Storage:
             if self._index.needs_run(pending):
                 number = self.take_number()
                 run = run_path(number)
+                self._strays.add(run)
                 records[run] = self._index.write_run(number, pending)
             for file in changed[:1]:
                 file.segment.sync()
@@ -176,7 +180,7 @@ class Storage:
         except HangardError as error:
             wait(syncs)
             if error.code == "sync-failed":
-                self._fail(error)
+                self.fail(error)
             raise
         for file in {*changed, *sealed}:
             records[file.path] = msgspec.structs.replace(
@@ -185,7 +189,7 @@ class Storage:
                 length_bytes=file.segment.length_bytes,
                 indexed_bytes=positions[id(file)],
             )
-        return Checkpoint(pending, run, records, self._next_number, positions, sealed)
+        return Checkpoint(pending, run, records, self._next_number, strays, positions, sealed)
 
     def checkpointed(self, checkpoint: Checkpoint) -> None:
         """The transaction that names the checkpoint is durable."""
@@ -198,6 +202,10 @@ class Storage:
             self._retired = [file for file in self._retired if file not in checkpoint.sealed]
             for path in checkpoint.files:
                 self._recovered.pop(path, None)
+        self._strays.discard(checkpoint.run or "")
+        for stray in checkpoint.strays:
+            self._strays.discard(stray)
+            self._disk.unlink(self._directory / stray)
         for file in checkpoint.sealed:
             file.segment.close()
 
@@ -272,8 +280,8 @@ class Storage:
     def _create_log(self, number: int) -> Segment:
         return Log(self._directory / data_path(FORMAT_LOG, number), number, self._disk)
 
-    def _fail(self, error: HangardError) -> None:
-        """Accept nothing more: the kernel may have dropped pages that were answered for."""
+    def fail(self, error: HangardError) -> None:
+        """Accept nothing more: what was answered for may not be on the disk."""
         self._failure = error
         with suppress(OSError):
             (self._directory / SYNC_FAILED).touch()

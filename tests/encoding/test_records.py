@@ -16,7 +16,9 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 RECORDS = {
     "reflog": ReflogEntry(17, "heads/main", b"", bytes([1]) * 32, "branch: created", "ada"),
-    "session": SessionRecord("s1", "main", bytes([2]) * 32, 5, 6, True, "ada", 1234, 4096, {1: 9}),
+    "session": SessionRecord(
+        "s1", "main", bytes([2]) * 32, 5, 6, True, "ada", 1234, 4096, {1: 9}, 2
+    ),
     "command": CommandRecord(3, bytes([3]) * 32, bytes([4]) * 32, "main", True),
     "file": FileRecord(
         "hdf5", 7, "sealed", 1 << 20, 1 << 10, 12, 2, "|u1", (28, 28), (("codec", "zstd"),)

@@ -238,3 +238,23 @@ def test_a_second_opener_is_told_who_holds_the_repository(
     with pytest.raises(Busy) as caught:
         Repository.open(tmp_path)
     assert caught.value.code == "repository-locked"
+
+
+def test_a_large_journal_gives_way_to_a_new_one_at_a_commit(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hangard.repository.session.JOURNAL_BYTES_MAX", 100)
+    folder = tmp_path / ".hangard" / "sessions"
+    writer = Writer(repository)
+    writer.column("a")
+    for turn in range(3):
+        writer.put("a", {f"{turn}.{i}": SAMPLE + turn for i in range(20)})
+        writer.commit()
+        (journal,) = folder.iterdir()
+        assert journal.stat().st_size == 16
+    writer.put("a", {"staged": SAMPLE})
+    repository.close()
+    again = Repository.open(tmp_path)
+    resumed = Writer(again, again.session(writer.session.id))
+    assert len(read_commit(again, resumed.commit(last_sequence=writer.sent).digest)["a"]) == 61
+    again.close()
