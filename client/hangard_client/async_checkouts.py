@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import warnings
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -116,7 +117,7 @@ class AsyncWriteCheckout:
         self._overlays: dict[str, Overlay] = {}
         self._closed = False
         self._base = sender.state.info.base
-        self._tree = reader.checkout_commit(self._base)
+        self._tree: TreeReader | None = None
 
     @property
     def commit_digest(self) -> Digest | None:
@@ -134,8 +135,8 @@ class AsyncWriteCheckout:
         column = self._columns.get(name)
         if column is None:
             buffer = self._staging.buffer(name)
-            base = self._base_column(name, buffer.schema)
-            overlay = Overlay(self._staging, buffer, base, self._reader.nodes)
+            open_base = partial(self._base_column, name, buffer.schema)
+            overlay = Overlay(self._staging, buffer, open_base, self._reader.nodes)
             self._overlays[name] = overlay
             column = self._columns[name] = AsyncWriteColumn(self._staging, buffer, overlay)
         return column
@@ -257,7 +258,7 @@ class AsyncWriteCheckout:
             staged = left.staged
         finally:
             self._staging.close()
-            self._tree.close()
+            self._close_tree()
             if self._on_close is not None:
                 await self._on_close()
         return staged
@@ -299,14 +300,22 @@ class AsyncWriteCheckout:
             self._columns.pop(name, None)
 
     def _set_base(self, base: Digest | None) -> None:
-        self._tree.close()
+        """Go on from another commit. It is opened at the first read: who only writes and commits
+        does not wait for it."""
+        self._close_tree()
         self._base = base
-        self._tree = self._reader.checkout_commit(base)
-        for name, overlay in self._overlays.items():
-            overlay.base = self._base_column(name, overlay.base.schema)
+        for overlay in self._overlays.values():
+            overlay.forget_base()
+
+    def _close_tree(self) -> None:
+        tree, self._tree = self._tree, None
+        if tree is not None:
+            tree.close()
 
     def _base_column(self, name: str, schema: Schema) -> ColumnReader:
         """What the base commit has of a column; nothing if the session began it."""
+        if self._tree is None:
+            self._tree = self._reader.checkout_commit(self._base)
         if name in self._tree and not self._staging.is_reset(name):
             return self._tree[name]
         return ColumnReader(self._reader, schema, EMPTY_ROOT, name)

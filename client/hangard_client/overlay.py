@@ -5,7 +5,7 @@ The daemon is asked once a batch of keys, and not at all about a column that nob
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import numpy as np
@@ -33,17 +33,34 @@ Changes = tuple[bytes, npt.NDArray[np.uint32], Bytes]
 class Overlay:
     """One column of a write checkout, as its session sees it.
 
-    ``base`` reads the base commit's samples; it has none where the session began the column.
+    ``open_base`` gives the base commit's samples: none where the session began the column.
     The coroutines run on the connection's loop.
     """
 
     def __init__(
-        self, staging: Staging, buffer: ColumnBuffer, base: ColumnReader, nodes: NodeSource
+        self,
+        staging: Staging,
+        buffer: ColumnBuffer,
+        open_base: Callable[[], ColumnReader],
+        nodes: NodeSource,
     ) -> None:
-        self.base = base
+        self._open_base = open_base
+        self._base: ColumnReader | None = None
         self._staging = staging
         self._buffer = buffer
         self._nodes = nodes
+
+    @property
+    def base(self) -> ColumnReader:
+        """The column as the commit has it that the session goes on from."""
+        base = self._base
+        if base is None:
+            base = self._base = self._open_base()
+        return base
+
+    def forget_base(self) -> None:
+        """The session goes on from another commit."""
+        self._base = None
 
     @property
     def is_local(self) -> bool:

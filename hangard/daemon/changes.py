@@ -73,11 +73,7 @@ class ChangeHandlers:
         pipeline = await self._service.find_pipeline(request.session)
         await pipeline.drain()
         pipeline.raise_failure()
-        session = await self._service.threads.control(
-            self._service.repository.session, request.session
-        )
-        if request.last_sequence:
-            await self._service.threads.control(session.check_contains, request.last_sequence)
+        await self._service.threads.control(pipeline.target.check_contains, request.last_sequence)
         return messages.Done()
 
     async def commit(self, body: memoryview, reservation: Reservation) -> messages.CommitResult:
@@ -92,16 +88,13 @@ class ChangeHandlers:
                 code="metadata-too-large",
             )
         pipeline = await self._pipeline(request.session, request.epoch)
-        if changes:
-            await self._accept(pipeline, header.sequence, changes, reservation)
-        else:
-            reservation.release()
+        works: list[Work] = []
+        if changes and pipeline.check_next(header.sequence, len(changes)):
+            await pipeline.wait_for_room()
+            works = [self._work(pipeline, change) for change in changes]
         try:
-            await pipeline.drain()
-            pipeline.raise_failure()
-            return await self._service.threads.control(
-                self._service.repository.commit, request.session, request
-            )
+            commit = partial(self._service.repository.commit, request.session, request)
+            return await pipeline.commit(header.sequence, works, commit, reservation)
         except HangardError as error:
             # The client must not send again what rode on the request.
             error.details["accepted"] = header.sequence + len(changes) - 1

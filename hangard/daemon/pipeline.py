@@ -8,11 +8,12 @@ the changes behind it are applied all the same.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from hangard_ext.treekey import decode_key
 
@@ -29,6 +30,9 @@ FAILURES_MAX = 64
 KEYS_NAMED_MAX = 5  # in a message; details list more
 STREAM_SHIFT = 48
 
+T = TypeVar("T")
+Future = asyncio.Future[Change] | concurrent.futures.Future[Change]
+
 
 class ChangeTarget(Protocol):
     """The part of a repository's session that a pipeline uses."""
@@ -36,6 +40,8 @@ class ChangeTarget(Protocol):
     def apply(self, sequence: int, change: Change) -> bool: ...
 
     def skip(self, sequence: int) -> None: ...
+
+    def check_contains(self, last_sequence: int) -> None: ...
 
 
 @dataclass(slots=True)
@@ -52,7 +58,7 @@ class Work:
 class _Entry:
     sequence: int
     work: Work
-    prepared: asyncio.Future[Change]
+    prepared: Future
 
 
 class Pipeline:
@@ -139,6 +145,43 @@ class Pipeline:
             self._applier = asyncio.create_task(self._apply_all())
         return True
 
+    async def commit(
+        self,
+        sequence: int,
+        works: Sequence[Work],
+        commit: Callable[[], T],
+        reservation: Reservation,
+    ) -> T:
+        """Accept changes that ride on a commit, apply all that was accepted, run ``commit``.
+
+        All of it is one visit to a thread if nothing else is queued: a visit costs 50 to 100 us.
+        Errors: what changes that were accepted failed with; those of ``commit``.
+        """
+        if self.queued:
+            self.accept(sequence, works, reservation)
+            await self.drain()
+            self.raise_failure()
+            return await self._threads.control(commit)
+        with reservation:
+            self.raise_failure()
+            if works:
+                self._accepted[sequence >> STREAM_SHIFT] = sequence + len(works) - 1
+            self._entered += len(works)
+            try:
+                failed, result = await self._threads.control(
+                    self._apply_and_commit, sequence, works, commit
+                )
+            finally:
+                self._left += len(works)
+                self._note_progress()
+                for work in works:
+                    if work.held is not None:
+                        work.held.release()
+        if failed:
+            raise describe_failures(failed)
+        assert result is not None
+        return result
+
     async def drain(self) -> None:
         """Wait until everything accepted so far is applied or has failed."""
         goal = self._entered
@@ -164,7 +207,7 @@ class Pipeline:
     async def _apply_all(self) -> None:
         while self._queue:
             # What is ready is applied in one visit to a thread: small changes come in crowds.
-            await asyncio.wait([self._queue[0].prepared])
+            await wait_quietly(self._queue[0].prepared)
             ready = []
             while self._queue and self._queue[0].prepared.done():
                 ready.append(self._queue.popleft())
@@ -173,8 +216,7 @@ class Pipeline:
                 if len(self._failures) < FAILURES_MAX:
                     self._failures.append((work, error))
             self._left += len(ready)
-            self._progress.set()
-            self._progress = asyncio.Event()
+            self._note_progress()
         self._applier = None
 
     def _apply(self, entries: Sequence[_Entry]) -> list[tuple[Work, HangardError]]:
@@ -193,8 +235,33 @@ class Pipeline:
                     failed.append((entry.work, as_hangard_error(skip_error)))
         return failed
 
+    def _apply_and_commit(
+        self, sequence: int, works: Sequence[Work], commit: Callable[[], T]
+    ) -> tuple[list[tuple[Work, HangardError]], T | None]:
+        """Prepare and apply changes, in a thread; commit if none failed."""
+        entries = []
+        for number, work in enumerate(works, sequence):
+            prepared: concurrent.futures.Future[Change] = concurrent.futures.Future()
+            try:
+                prepared.set_result(work.prepare())
+            except Exception as error:
+                prepared.set_exception(error)
+            entries.append(_Entry(number, work, prepared))
+        failed = self._apply(entries)
+        return failed, None if failed else commit()
+
+    def _note_progress(self) -> None:
+        self._progress.set()
+        self._progress = asyncio.Event()
+
     async def _next_progress(self) -> None:
         await self._progress.wait()
+
+
+async def wait_quietly(future: Future) -> None:
+    """Wait until a future is done, whatever comes out."""
+    if not future.done():
+        await asyncio.wait([asyncio.wrap_future(future)])
 
 
 def release_when_done(futures: Sequence[asyncio.Future[Change]], reservation: Reservation) -> None:
