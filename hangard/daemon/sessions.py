@@ -85,7 +85,7 @@ class SessionHandlers:
             await pipeline.drain()
             pipeline.attached -= 1
             if pipeline.attached > 0:
-                return await threads.control(_left, session)
+                return messages.SessionLeft(staged=0)  # those who stay have it
         await self._service.drop_pipeline(request.session)
         left = await threads.control(_left, session)
         await threads.control(repository.close_session, request.session, abort=request.abort)
