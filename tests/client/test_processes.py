@@ -186,10 +186,10 @@ def test_a_forked_child_reads_on_and_cannot_write(repo, filled, images):
             ):
                 with pytest.raises(Closed):
                     use()
-            with hangard_client.open(repo.path, user_name="C", user_email="c@c.org") as mine:
-                with mine.checkout(filled, write=True) as co:
-                    co["faces"]["child"] = images[1]
-                    co.commit("child's own")
+            mine = hangard_client.open(repo.path, user_name="C", user_email="c@c.org")
+            with mine, mine.checkout(filled, write=True) as co:
+                co["faces"]["child"] = images[1]
+                co.commit("child's own")
             return True
 
         assert in_child(child) == 0

@@ -46,13 +46,15 @@ def test_an_exception_in_the_block_commits_nothing_and_keeps_the_session(repo, f
     class Oops(Exception):
         pass
 
-    with (
-        pytest.warns(hangard_client.UncommittedWarning),
-        pytest.raises(Oops),
-        repo.checkout(filled, write=True, autocommit="never") as co,
-    ):
-        co["faces"]["late"] = images[180]
-        raise Oops
+    co = repo.checkout(filled, write=True, autocommit="never")
+
+    def fail():
+        with co:
+            co["faces"]["late"] = images[180]
+            raise Oops
+
+    with pytest.warns(hangard_client.UncommittedWarning), pytest.raises(Oops):
+        fail()
     with repo.checkout(filled) as reading:
         assert "late" not in reading["faces"]
     repo.abort_session(co.session)
