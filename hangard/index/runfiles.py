@@ -43,8 +43,8 @@ def run_pieces(number: int, digests: Bytes, specs: Bytes) -> Iterator[bytes]:
 def write_run_file(disk: RunDisk, path: Path, pieces: Iterable[bytes], entries: int) -> int:
     """Write a run's pieces; the file and its name are durable on return. Its length in bytes.
 
-    Errors: NoSpace before a byte is written, mostly; whatever the disk or ``pieces`` raise. Then
-    there is no file.
+    Errors: FileExistsError; NoSpace before a byte is written, mostly; whatever the disk or
+    ``pieces`` raise. Then there is no file.
     """
     unfinished = path.with_suffix(".tmp")
     disk.unlink(unfinished)
@@ -57,6 +57,8 @@ def write_run_file(disk: RunDisk, path: Path, pieces: Iterable[bytes], entries: 
             length += len(piece)
         disk.release_reserved(fd)
         disk.sync(fd)
+        if path.exists():
+            raise FileExistsError(f"{path} is there already: a run is never replaced")
         disk.rename(unfinished, path)
     except BaseException:
         disk.unlink(unfinished)

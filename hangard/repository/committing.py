@@ -263,7 +263,12 @@ class GroupCommit:
     def after_group(self, operations: Sequence[Operation], durable: Sequence[bool]) -> None:
         """Take over what became durable (one flag for each operation), and let sessions go on."""
         try:
-            if any(durable) and self._group.checkpoint is not None:
+            # Only these write the checkpoint into the transaction; others may be durable without.
+            named = any(
+                written and isinstance(operation, (CommitOperation, MakeCheckpoint))
+                for operation, written in zip(operations, durable, strict=True)
+            )
+            if named and self._group.checkpoint is not None:
                 self.storage.checkpointed(self._group.checkpoint)
                 self.checkpointed(self._group.checkpoint)
             for operation, written in zip(operations, durable, strict=True):

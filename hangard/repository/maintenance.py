@@ -65,7 +65,7 @@ class RunMerger:
             try:
                 while not self._closing and self._index.merge(self._take_number, self._publish):
                     pass
-            except HangardError as error:
+            except (HangardError, OSError, MemoryError) as error:
                 # The runs stay as they are; a later checkpoint tries again.
                 _log.error("index runs could not be merged: %s", error)
             if self._closing:

@@ -90,7 +90,9 @@ def recover(env: WritableEnvironment, disk: Disk, hdf5: Hdf5Writer, boot_id: byt
             index.add_run(path, record)
     index.load(*entries)
     files = list(_data_files(directory))
-    next_number = max([next_number, 1, *(number + 1 for _, _, number in files)])
+    # A merged run may have taken a number after the counter was last written.
+    numbers = [number for _, _, number in files] + [record.number for record in known.values()]
+    next_number = max([next_number, 1, *(number + 1 for number in numbers)])
     found = Recovered(index, heads, sessions, next_number)
     trusted = last_boot_id == boot_id and not (directory / SYNC_FAILED).exists()
     takeover = _Takeover(directory, disk, hdf5, trusted, found)

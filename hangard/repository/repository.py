@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,15 @@ from hangard.db.environment import WritableEnvironment, create_directory
 from hangard.db.tables import WriteTables
 from hangard.db.writer import Writer
 from hangard.encoding.records import HEADS, SessionRecord
-from hangard.errors import Busy, Closed, Corrupt, InvalidRequest, UnknownRevision, UnknownSession
+from hangard.errors import (
+    Busy,
+    Closed,
+    Corrupt,
+    HangardError,
+    InvalidRequest,
+    UnknownRevision,
+    UnknownSession,
+)
 from hangard.index import Index
 from hangard.limits import MEMORY_BYTES_MAX, SESSION_AGE_S_MAX, SESSIONS_MAX
 from hangard.model.commit import Digest
@@ -97,6 +106,7 @@ class Repository:
         self._sessions: dict[str, Session] = {}
         self._leased: str | None = None
         self._closed = False
+        self._checkpointing = threading.Lock()
         self._segments = SegmentFactory(env.directory, disk)
         found = recovery.recover(env, disk, self._segments.hdf5, boot_id)
         self._index: Index = found.index
@@ -243,7 +253,10 @@ class Repository:
                 " commit them first",
                 code="too-much-staged",
             )
-        return session.prepare_rows(self._batcher, column, blob, ends, dtype, shape, rows)
+        prepared = session.prepare_rows(self._batcher, column, blob, ends, dtype, shape, rows)
+        if self._index.wants_checkpoint:
+            self._make_checkpoint()
+        return prepared
 
     def apply(self, identity: str, sequence: int, change: Change) -> bool:
         """Stage and journal a change; see Session.apply."""
@@ -373,6 +386,16 @@ class Repository:
             self._index.close()
             self._segments.close()
             self._env.close()
+
+    def _make_checkpoint(self) -> None:
+        """Let the index give its memory back, however much is staged before a commit.
+
+        Waits, so that a disk slower than its writers holds them up; what goes wrong is told by the
+        next commit.
+        """
+        with self._checkpointing, suppress(HangardError):
+            if self._index.wants_checkpoint:
+                self._writer.run(MakeCheckpoint(), bulk=True)
 
     def _checkpointed(self, checkpoint: Checkpoint) -> None:
         if checkpoint.run is not None:

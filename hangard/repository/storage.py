@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -57,6 +57,7 @@ class OpenFile:
     record: FileRecord
     in_flight: dict[int, int] = field(default_factory=dict)  # write -> rows_bytes at its start
     checkpointed_bytes: int = -1
+    synced_bytes: int = -1
     used: int = 0
 
     @property
@@ -160,28 +161,17 @@ class Storage:
             positions = {id(file): file.indexed_bytes for file in files}
             sealed = tuple(file for file in self._retired if not file.in_flight)
             pending = self._index.pending()
+            # Not the positions: a write whose entries are pending may still count as in flight.
+            lengths = [(file, file.segment.rows_bytes) for file in files]
             strays = tuple(self._strays)
             records = dict(self._recovered)
         changed = [file for file in files if positions[id(file)] != file.checkpointed_bytes]
-        syncs = [self._syncs.submit(file.segment.sync) for file in changed[1:]]
-        run = None
+        run = self._make_durable(lengths, pending, records)
         try:
-            if self._index.needs_run(pending):
-                number = self.take_number()
-                run = run_path(number)
-                self._strays.add(run)
-                records[run] = self._index.write_run(number, pending)
-            for file in changed[:1]:
-                file.segment.sync()
-            for sync in syncs:
-                sync.result()
             for file in sealed:
                 file.segment.seal()
         except HangardError as error:
-            wait(syncs)
-            if error.code == "sync-failed":
-                self.fail(error)
-            raise
+            raise self._marked(error) from error
         for file in {*changed, *sealed}:
             records[file.path] = msgspec.structs.replace(
                 file.record,
@@ -190,6 +180,42 @@ class Storage:
                 indexed_bytes=positions[id(file)],
             )
         return Checkpoint(pending, run, records, self._next_number, strays, positions, sealed)
+
+    def _make_durable(
+        self,
+        lengths: list[tuple[OpenFile, int]],
+        pending: Pending,
+        records: dict[str, FileRecord],
+    ) -> str | None:
+        """Sync what changed, and write the run if one is due: its path; ``records`` get it."""
+        unsynced = [(file, length) for file, length in lengths if length != file.synced_bytes]
+        syncs = [self._syncs.submit(file.segment.sync) for file, _ in unsynced[1:]]
+        run = None
+        errors: list[BaseException | None] = []
+        try:
+            if self._index.needs_run(pending):
+                number = self.take_number()
+                run = run_path(number)
+                self._strays.add(run)
+                records[run] = self._index.write_run(number, pending)
+            for file, _ in unsynced[:1]:
+                file.segment.sync()
+        except Exception as error:
+            errors.append(error)
+        # Each one is asked for its outcome, since the kernel tells of a failed fsync only once.
+        errors += [sync.exception() for sync in syncs]
+        failed = [self._marked(error) for error in errors if error is not None]
+        if failed:
+            raise next((error for error in failed if _is_sync_failure(error)), failed[0])
+        for file, length in unsynced:
+            file.synced_bytes = length
+        return run
+
+    def _marked(self, error: BaseException) -> BaseException:
+        """The error; after a failed fsync nothing is accepted any more."""
+        if isinstance(error, HangardError) and _is_sync_failure(error):
+            self.fail(error)
+        return error
 
     def checkpointed(self, checkpoint: Checkpoint) -> None:
         """The transaction that names the checkpoint is durable."""
@@ -289,3 +315,7 @@ class Storage:
     def _check_healthy(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+
+def _is_sync_failure(error: BaseException) -> bool:
+    return isinstance(error, HangardError) and error.code == "sync-failed"
