@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,14 +24,13 @@ from hangard.limits import (
     MEMORY_BYTES_MAX,
     PIECE_BODY_BYTES_MAX,
     REQUEST_BODY_BYTES_MAX,
-    SESSION_AGE_S_MAX,
 )
 from hangard.repository.repository import Repository
 from hangard.wire import messages, protocol
 from hangard.wire.endpoint import Endpoint
 
 DRAIN_S_MAX = 30.0  # for requests that run when the daemon is told to stop
-EXPIRY_S = 3600.0  # how often old sessions are looked for
+HOUSEKEEPING_S = 60.0
 
 
 async def serve(
@@ -88,7 +86,7 @@ async def _serve(
         version=__version__,
     )
     signals = _catch_signals(service) if catch_signals else ()
-    tasks = [asyncio.create_task(_expire_sessions(service))]
+    tasks = [asyncio.create_task(_keep_house(service))]
     if idle_s is not None:
         tasks.append(asyncio.create_task(_stop_when_idle(service, idle_s)))
     try:
@@ -170,14 +168,13 @@ async def _stop_when_idle(service: Service, idle_s: float) -> None:
     service.stop_wanted.set()
 
 
-async def _expire_sessions(service: Service) -> None:
-    """Abort sessions that nobody has used for SESSION_AGE_S_MAX, now and every hour."""
-    repository, threads = service.repository, service.threads
+async def _keep_house(service: Service) -> None:
+    """Every minute: let the repository drop sessions that nobody used for long, and forget what
+    belonged to them, and uploads that nobody goes on with."""
     while True:
-        for info in await threads.control(repository.sessions):
-            if time.time() - info.used_s > SESSION_AGE_S_MAX and info.id not in service.leases:
-                service.events.write("session-expired", session=info.id, staged=info.staged)
-                await service.drop_pipeline(info.id)
-                await threads.control(repository.close_session, info.id, abort=True)
+        found = await service.threads.control(service.repository.sessions)
+        for session in set(service.pipelines) - {info.id for info in found}:
+            service.events.write("session-expired", session=session)
+            await service.drop_pipeline(session)
         service.uploads.drop_idle()
-        await asyncio.sleep(EXPIRY_S)
+        await asyncio.sleep(HOUSEKEEPING_S)

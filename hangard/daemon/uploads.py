@@ -41,6 +41,9 @@ class Uploads:
         Errors: InvalidRequest (``invalid-piece``), Busy (``upload-limit``, ``memory-limit``).
         """
         key = piece.session, piece.upload
+        end = piece.offset + piece.length
+        if end > piece.total_bytes:
+            raise InvalidRequest("a piece reaches beyond its upload", code="invalid-piece")
         upload = self._uploads.get(key)
         if upload is None:
             upload = await self._begin(key, piece)
@@ -50,9 +53,6 @@ class Uploads:
                 f" {upload.filled_bytes} of {len(upload.buffer)} that are here",
                 code="invalid-piece",
             )
-        end = piece.offset + piece.length
-        if end > len(upload.buffer):
-            raise InvalidRequest("a piece reaches beyond its upload", code="invalid-piece")
         upload.used_s = time.monotonic()
         if end <= upload.filled_bytes:
             return None

@@ -1,0 +1,168 @@
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from hangard.daemon.memory import Memory
+from hangard.daemon.pipeline import QUEUE_CHANGES_MAX, Pipeline, Work
+from hangard.daemon.threads import Threads
+from hangard.errors import Busy, Closed, HangardError, InvalidRequest, NoSpace
+from hangard.repository.changes import Deletion
+
+FIRST = (3 << 48) + 1
+
+
+class Target:
+    """A session that only remembers."""
+
+    def __init__(self):
+        self.applied = []
+        self.skipped = []
+
+    def apply(self, sequence, change):
+        if change.column == "refused":
+            raise InvalidRequest("no such column", code="refused")
+        self.applied.append(sequence - FIRST)
+        return True
+
+    def skip(self, sequence):
+        self.skipped.append(sequence - FIRST)
+
+    def check_contains(self, last_sequence):
+        assert last_sequence
+
+
+def work(column="x", prepare=None, held=None):
+    keys = b"\x11\x05\x81\x00"[:2], np.array([2], np.uint32)
+    return Work(column, keys, prepare or (lambda: Deletion(column, *keys)), held)
+
+
+@pytest.fixture
+async def target():
+    return Target()
+
+
+@pytest.fixture
+async def pipeline(target):
+    threads = Threads()
+    pipeline = Pipeline("s", target, threads)
+    pipeline.attach(FIRST)
+    yield pipeline
+    await pipeline.close()
+    threads.close()
+
+
+async def nothing():
+    return await Memory(10).reserve(0)
+
+
+async def test_changes_are_prepared_at_once_and_applied_in_order(pipeline, target):
+    gate, behind = threading.Event(), threading.Event()
+
+    def slow(number):
+        def prepare():
+            if number == 0:
+                assert gate.wait(10)
+            elif number == 5:
+                behind.set()
+            return Deletion("x", b"", np.empty(0, np.uint32))
+
+        return prepare
+
+    for i in range(6):
+        pipeline.accept(FIRST + i, [work(prepare=slow(i))], await nothing())
+    assert await asyncio.to_thread(behind.wait, 10)
+    assert target.applied == []
+    assert pipeline.queued == 6
+    gate.set()
+    await pipeline.drain()
+    assert target.applied == list(range(6))
+    assert pipeline.queued == 0
+
+
+async def test_a_repeated_request_is_accepted_and_not_applied_again(pipeline, target):
+    assert pipeline.accept(FIRST, [work(), work()], await nothing())
+    assert not pipeline.accept(FIRST, [work(), work()], await nothing())
+    await pipeline.drain()
+    assert target.applied == [0, 1]
+
+
+async def test_gaps_and_strangers_are_refused(pipeline):
+    with pytest.raises(InvalidRequest) as caught:
+        pipeline.accept(FIRST + 1, [work()], await nothing())
+    assert caught.value.code == "sequence-gap"
+    with pytest.raises(Closed):
+        pipeline.accept(1 << 48, [work()], await nothing())
+
+
+async def test_a_failure_names_its_keys_once_and_the_rest_is_applied(pipeline, target):
+    def full():
+        raise NoSpace("the disk is full")
+
+    works = [work(), work(prepare=full), work("refused"), work()]
+    pipeline.accept(FIRST, works, await nothing())
+    await pipeline.drain()
+    assert target.applied == [0, 3]
+    assert target.skipped == [1, 2]
+    with pytest.raises(NoSpace, match=r"2 samples sent earlier were not stored \(x\[5\]") as caught:
+        pipeline.raise_failure()
+    assert caught.value.details["keys"] == [("x", b"\x11\x05"), ("refused", b"\x11\x05")]
+    assert pipeline.pop_failure() is None
+
+
+async def test_a_bug_in_preparation_is_an_internal_error(pipeline):
+    pipeline.accept(FIRST, [work(prepare=lambda: 1 // 0)], await nothing())
+    await pipeline.drain()
+    with pytest.raises(HangardError, match="ZeroDivisionError") as caught:
+        pipeline.raise_failure()
+    assert caught.value.code == "internal-error"
+
+
+async def test_memory_is_given_back_when_all_is_prepared(pipeline):
+    memory = Memory(100)
+    pipeline.accept(FIRST, [work(held=await memory.reserve(20)), work()], await memory.reserve(60))
+    await pipeline.drain()
+    assert memory.used_bytes == 0
+
+
+async def test_a_full_queue_lets_callers_wait_and_then_refuses_them(pipeline, monkeypatch):
+    gate = threading.Event()
+
+    def slow():
+        assert gate.wait(10)
+        return Deletion("x", b"", np.empty(0, np.uint32))
+
+    works = [work(prepare=slow) for _ in range(QUEUE_CHANGES_MAX)]
+    pipeline.accept(FIRST, works, await nothing())
+    monkeypatch.setattr("hangard.daemon.pipeline.QUEUE_S_MAX", 0.01)
+    with pytest.raises(Busy) as caught:
+        await pipeline.wait_for_room()
+    assert caught.value.code == "queue-full"
+    monkeypatch.setattr("hangard.daemon.pipeline.QUEUE_S_MAX", 10)
+    waiting = asyncio.create_task(pipeline.wait_for_room())
+    gate.set()
+    await waiting
+
+
+@pytest.mark.parametrize("queued", [False, True])
+async def test_a_commit_applies_what_rides_on_it_first(pipeline, target, queued):
+    if queued:
+        pipeline.accept(FIRST, [work()], await nothing())
+    first = FIRST + queued
+    found = await pipeline.commit(first, [work()], lambda: list(target.applied), await nothing())
+    assert found == list(range(1 + queued))
+    assert not pipeline.accept(first, [work()], await nothing())
+
+
+@pytest.mark.parametrize("queued", [False, True])
+async def test_a_commit_whose_riding_changes_fail_is_not_done(pipeline, target, queued):
+    if queued:
+        pipeline.accept(FIRST, [work()], await nothing())
+    committed = []
+    with pytest.raises(InvalidRequest):
+        await pipeline.commit(
+            FIRST + queued, [work("refused")], lambda: committed.append(1), await nothing()
+        )
+    assert committed == []
+    assert target.skipped == [int(queued)]
