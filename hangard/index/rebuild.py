@@ -41,10 +41,10 @@ def rebuild(
 ) -> Rebuilt:
     """Write runs of every entry found below ``directory`` (``PATH/.hangard``); all are durable.
 
-    ``known`` are LMDB's records of the files, if it still has them: what lies behind the valid part
-    of a sealed one is left out. Of a digest that is stored twice the place in the file with the
-    higher number counts. Damage is passed over and told; so are entries that point behind the end
-    of their file. Errors: NoSpace.
+    ``known`` are LMDB's records of the files, if it still has them: then only these files are read,
+    and only as far as they were indexed; recovery reads the rest. Of a digest that is stored twice
+    the place in the file with the higher number counts. Damage is passed over and told; so are
+    entries that point behind the end of their file. Errors: NoSpace.
     """
     rebuilt = Rebuilt()
     table = Table()
@@ -61,7 +61,7 @@ def rebuild(
         rebuilt.entries += len(digests)
         table.clear()
 
-    for digests, specs in stored_entries(directory, known or {}, rebuilt.problems):
+    for digests, specs in stored_entries(directory, known, rebuilt.problems):
         table.add_many(digests, specs)
         if len(table) >= INDEX_FRESH_ENTRIES_MAX:
             write()
@@ -71,7 +71,7 @@ def rebuild(
 
 
 def stored_entries(
-    directory: Path, known: Mapping[str, FileRecord], problems: list[str]
+    directory: Path, known: Mapping[str, FileRecord] | None, problems: list[str]
 ) -> Iterator[tuple[Bytes, Bytes]]:
     """Digests (n, 32) and specs (n, 32) of every file, in the order of the files' numbers."""
     logs = [(file.stem, file) for file in (directory / LOG).glob("*.log")]
@@ -80,8 +80,11 @@ def stored_entries(
     ]
     for _, data in sorted(logs + segments):
         name = data.relative_to(directory).as_posix()
-        record = known.get(name)
-        valid = record.indexed_bytes if record is not None and record.state == "sealed" else None
+        valid = None
+        if known is not None:
+            if name not in known:
+                continue
+            valid = known[name].indexed_bytes
         try:
             length = data.stat().st_size
             if data.suffix == ".log":

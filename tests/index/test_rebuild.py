@@ -103,7 +103,7 @@ def test_entries_behind_the_end_of_their_file_are_left_out(directory):
 
 
 @pytest.mark.parametrize("create", [new_log, new_segment])
-def test_what_recovery_left_out_stays_out(directory, create):
+def test_what_the_database_does_not_know_is_left_to_recovery(directory, create):
     file = create(directory, 1)
     batches = [make_rows(10, seed) for seed in range(2)]
     file.append(*batches[0])
@@ -112,6 +112,7 @@ def test_what_recovery_left_out_stays_out(directory, create):
     file.seal()
     name = file.path.relative_to(directory).as_posix()
     kind = "log" if create is new_log else "numpy"
+    create(directory, 2).append(*make_rows(10, 3))
     known = {name: FileRecord(kind, 1, "sealed", indexed_bytes=valid)}
     rebuilt, index = rebuilt_index(directory, known)
     assert (rebuilt.entries, rebuilt.problems) == (10, [])
