@@ -13,7 +13,8 @@ TEMPLATES = 256
 def images(count: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     """Grey images (count, 28, 28), four fifths black as scanned digits are; no two are equal.
 
-    Real ones are not at hand offline in such numbers; these compress about 3 to 1 with LZ4.
+    Real ones are not at hand offline in such numbers. In blocks of 2 KiB, as segments hold them,
+    LZ4 compresses these 2.5 to 1, in blocks of 16 KiB and more 2.9 to 1.
     """
     random = np.random.default_rng(seed)
     coarse = random.normal(size=(TEMPLATES, 7, 7))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.harness import Mark, Result
@@ -33,11 +34,11 @@ def duration(seconds: float) -> str:
 
 
 def bound(mark: Mark, result: Result) -> str:
-    """A mark as people say it: >= 0.25 x pwrite."""
+    """A mark as people say it: >= 0.25 x, >= 200 commits/s."""
     sign, value = (">=", mark.at_least) if mark.at_least is not None else ("<=", mark.at_most)
     assert value is not None
     if mark.quantity == "ratio":
-        return f"{sign} {value:g} x {result.reference}"
+        return f"{sign} {value:g} x"
     if mark.quantity == "seconds":
         return f"{sign} {duration(value)}"
     per = "/s" if mark.quantity == "rate" else ""
@@ -46,12 +47,12 @@ def bound(mark: Mark, result: Result) -> str:
 
 def table(results: Sequence[Result]) -> Table:
     view = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    view.add_column("bench")
+    view.add_column("bench", no_wrap=True)
     view.add_column("case", no_wrap=True)
     for heading in ("median", "spread", "rate", "ratio"):
         view.add_column(heading, justify="right", no_wrap=True)
     view.add_column("mark", no_wrap=True)
-    view.add_column("reached")
+    view.add_column("reached", no_wrap=True)
     before = None
     for result in results:
         if before not in (None, result.bench):
@@ -59,13 +60,13 @@ def table(results: Sequence[Result]) -> Table:
         verdicts = result.verdicts
         view.add_row(
             result.bench if before != result.bench else "",
-            result.name,
+            escape(result.name),
             "" if result.seconds is None else duration(result.seconds),
             "" if result.spread is None else f"{100 * result.spread:.0f} %",
             f"{quantity(result.rate, result.unit)}/s"
             if result.rate is not None
             else quantity(result.value or 0.0, result.unit),
-            "" if result.ratio is None else f"{result.ratio:.2f} x {result.reference}",
+            "" if result.ratio is None else escape(f"{result.ratio:.2f} x {result.reference}"),
             "\n".join(bound(verdict.mark, result) for verdict in verdicts),
             "\n".join("yes" if verdict.reached else "[bold red]no[/]" for verdict in verdicts),
         )
