@@ -68,6 +68,7 @@ class AsyncRepository:
         branch: str | None = None,
         commit: str | bytes | None = None,
         session: str | None = None,
+        name: str | None = None,
         autocommit: str | None = None,
         exclusive: bool = False,
     ) -> Opening[Any]:
@@ -75,14 +76,17 @@ class AsyncRepository:
 
         ``revision`` is a branch, tag, digest, the beginning of one, or ``main~2``; ``branch`` and
         ``commit`` say the same by kind. A session begins at its branch's head, or at ``commit``;
-        ``session`` resumes one that was left. ``autocommit`` is the message of a commit at the end
-        of the ``with`` block. ``exclusive`` keeps others from committing to the branch.
+        ``session`` resumes one that was left, ``name`` gives it an id of your choice or resumes the
+        one that has it. ``autocommit`` is the message of a commit at the end of the ``with`` block.
+        ``exclusive`` keeps others from committing to the branch.
 
         Errors: UnknownRevision, UnknownSession, Busy, InvalidRequest.
         """
         if write or session is not None:
             return Opening(
-                lambda: self._open_writer(revision, branch, commit, session, autocommit, exclusive)
+                lambda: self._open_writer(
+                    revision, branch, commit, session, name, autocommit, exclusive
+                )
             )
         if autocommit is not None or exclusive:
             raise InvalidRequest("autocommit= and exclusive= need write=True", code="read-checkout")
@@ -228,6 +232,7 @@ class AsyncRepository:
         branch: str | None,
         commit: str | bytes | None,
         session: str | None,
+        name: str | None,
         autocommit: str | None,
         exclusive: bool,
     ) -> AsyncWriteCheckout:
@@ -238,9 +243,9 @@ class AsyncRepository:
                 )
             state = await self._connection.send(requests.resume_session(session))
         else:
-            name = branch if branch is not None else self._branch_name(revision)
             message = OpenSession(
-                branch=name,
+                name=name or "",
+                branch=branch if branch is not None else self._branch_name(revision),
                 commit=self.reader().resolve(commit) if commit is not None else None,
                 exclusive=exclusive,
                 user=_user(),
@@ -254,7 +259,7 @@ class AsyncRepository:
             Sender(self._connection, state),
             start,
             self._find_author,
-            resumed=session is not None,
+            resumed=session is not None or name is not None,
             autocommit=autocommit,
             on_close=release,
         )

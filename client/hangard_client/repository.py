@@ -64,6 +64,7 @@ class Repository:
         branch: str | None = None,
         commit: str | bytes | None = None,
         session: str | None = None,
+        name: str | None = None,
         autocommit: str | None = None,
         exclusive: bool = False,
     ) -> Any:
@@ -72,8 +73,9 @@ class Repository:
 
         ``revision`` is a branch, tag, digest, the beginning of one, or ``main~2``; ``branch`` and
         ``commit`` say the same by kind. A session begins at its branch's head, or at ``commit``;
-        ``session`` resumes one that was left. ``autocommit`` is the message of a commit at the end
-        of the ``with`` block. ``exclusive`` keeps others from committing to the branch.
+        ``session`` resumes one that was left, ``name`` gives it an id of your choice or resumes the
+        one that has it. ``autocommit`` is the message of a commit at the end of the ``with`` block.
+        ``exclusive`` keeps others from committing to the branch.
 
         Errors: UnknownRevision, UnknownSession, Busy, InvalidRequest.
         """
@@ -83,6 +85,7 @@ class Repository:
             branch=branch,
             commit=commit,
             session=session,
+            name=name,
             autocommit=autocommit,
             exclusive=exclusive,
         )

@@ -56,6 +56,7 @@ class SessionHandlers:
         session = await self._service.threads.control(
             self._service.repository.open_session,
             request.branch,
+            identity=request.name,
             commit=request.commit,
             exclusive=request.exclusive,
             user=request.user,

@@ -48,6 +48,21 @@ def check_ref_name(name: object) -> str:
     return text
 
 
+def check_session_name(name: object) -> str:
+    """The id of a session when it is legal; as a column's name, since a file is named after it.
+
+    Errors: InvalidType (``invalid-name-type``), InvalidRequest (``invalid-name``).
+    """
+    text = _text(name, "session")
+    if not _is_part(text):
+        raise InvalidRequest(
+            f"session name {text[:80]!r}: use 1 to {COLUMN_NAME_BYTES_MAX} of A-Z a-z 0-9 _ . -,"
+            " but not '.' or '..'",
+            code="invalid-name",
+        )
+    return text
+
+
 def _is_part(text: str) -> bool:
     return _PART.fullmatch(text) is not None and text not in (".", "..")
 

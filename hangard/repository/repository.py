@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from hangard.backends.disk import Disk
 from hangard.db.environment import WritableEnvironment, create_directory
-from hangard.db.tables import WriteTables
 from hangard.db.writer import Writer
 from hangard.encoding.records import HEADS, SessionRecord
 from hangard.errors import (
@@ -31,9 +30,9 @@ from hangard.index import Index
 from hangard.limits import MEMORY_BYTES_MAX, SESSION_AGE_S_MAX, SESSIONS_MAX
 from hangard.model.commit import Digest
 from hangard.model.directory import journal_path
-from hangard.model.names import check_ref_name
+from hangard.model.names import check_ref_name, check_session_name
 from hangard.repository import recovery
-from hangard.repository.batching import Batcher
+from hangard.repository.batching import Batcher, Counts
 from hangard.repository.branches import CreateBranch, DeleteBranch, SetHead
 from hangard.repository.changes import Change, Prepared
 from hangard.repository.clock import Clock, SystemClock
@@ -51,6 +50,7 @@ from hangard.repository.nodes import Nodes
 from hangard.repository.objects import Objects
 from hangard.repository.segments import SegmentFactory
 from hangard.repository.session import Session
+from hangard.repository.sessions import DeleteSession, PutSession
 from hangard.repository.staging import Digests, Ends
 from hangard.repository.storage import Checkpoint, Storage
 from hangard.wire.messages import CommitRequest, CommitResult, SessionInfo
@@ -104,7 +104,9 @@ class Repository:
         self._clock = clock
         self._lock = threading.RLock()
         self._sessions: dict[str, Session] = {}
+        self._ending: set[str] = set()
         self._leased: str | None = None
+        self._counts = Counts()  # since this life began
         self._closed = False
         self._checkpointing = threading.Lock()
         self._segments = SegmentFactory(env.directory, disk)
@@ -134,6 +136,7 @@ class Repository:
         self,
         branch: str | None = None,
         *,
+        identity: str = "",
         commit: Digest | None = None,
         exclusive: bool = False,
         user: str = "",
@@ -141,13 +144,18 @@ class Repository:
     ) -> Session:
         """A new session on ``branch`` (default: HEAD's), from its head or from ``commit``.
 
-        Errors: UnknownRevision; Busy (``too-many-sessions``, ``exclusive-session``).
+        ``identity`` is the id it gets; if a session has it already, on the same branch, that one.
+        Errors: UnknownRevision; InvalidRequest (``session-on-other-branch``, ``invalid-name``);
+        Busy (``busy``, ``too-many-sessions``, ``exclusive-session``).
         """
         with self._lock:
             self._check_open()
             name = branch or self.head()
             if name not in self._heads:
                 raise UnknownRevision(f"there is no branch {name!r}", code="unknown-branch")
+            named = self._find_named(identity, name, exclusive) if identity else None
+            if named is not None:
+                return named
             if len(self._sessions) >= SESSIONS_MAX and not self._evict():
                 raise Busy(
                     f"{SESSIONS_MAX} sessions are open; close some (hangard sessions lists them)",
@@ -157,7 +165,7 @@ class Repository:
                 self._check_lease(None)
             base = commit if commit is not None else self._heads[name]
             tree = self._objects.commit_tree(base) if base else {}
-            identity = secrets.token_hex(8)
+            identity = identity or secrets.token_hex(8)
             session = Session(
                 identity=identity,
                 branch=name,
@@ -173,7 +181,7 @@ class Repository:
             self._sessions[identity] = session
             if exclusive:
                 self._leased = identity
-        self._writer.run(_PutSession(session_record(session, session.snapshot(), base)))
+        self._writer.run(PutSession(session_record(session, session.snapshot(), base)))
         return session
 
     def session(self, identity: str) -> Session:
@@ -216,9 +224,33 @@ class Repository:
             return
         with self._lock:
             self._sessions.pop(identity, None)
-        session.close()
-        self._writer.run(_DeleteSession(identity))
-        session.remove_journal()
+            self._ending.add(identity)
+        try:
+            session.close()
+            self._writer.run(DeleteSession(identity))
+            session.remove_journal()
+        finally:
+            with self._lock:
+                self._ending.discard(identity)
+
+    def _find_named(self, identity: str, branch: str, exclusive: bool) -> Session | None:
+        """The session that has this id already, to be resumed; call with the lock."""
+        check_session_name(identity)
+        if identity in self._ending:
+            raise Busy(f"session {identity!r} is just ending; try again")
+        if identity not in self._sessions:
+            return None
+        session = self.session(identity)
+        if session.branch != branch:
+            raise InvalidRequest(
+                f"session {identity!r} is open on branch {session.branch!r}, not on {branch!r}",
+                code="session-on-other-branch",
+                session=identity,
+                branch=session.branch,
+            )
+        if exclusive:
+            self.lease_session(identity)
+        return session
 
     def lease_session(self, identity: str) -> None:
         """Hold the exclusive lease again. Errors: UnknownSession, Busy (``exclusive-session``)."""
@@ -254,6 +286,8 @@ class Repository:
                 code="too-much-staged",
             )
         prepared = session.prepare_rows(self._batcher, column, blob, ends, dtype, shape, rows)
+        with self._lock:
+            self._counts += prepared.counts
         if self._index.wants_checkpoint:
             self._make_checkpoint()
         return prepared
@@ -349,13 +383,18 @@ class Repository:
     # The whole
 
     def status(self) -> dict[str, Any]:
-        """What the daemon's status shows of the repository; sizes in bytes."""
+        """What the daemon's status shows of the repository; sizes in bytes.
+
+        ``counts``: what was put since this life began, and how much of it was not there before.
+        """
         with self._lock:
+            counts = asdict(self._counts)
             staged = sum(session.memory_bytes for session in self._sessions.values())
             count = len(self._sessions)
         return {
             "sessions": count,
             "staged_bytes": staged,
+            "counts": counts,
             "writer_waiting": self._writer.waiting,
             "open_files": self._storage.open_files,
             "index_recent_entries": self._index.recent_count,
@@ -476,25 +515,3 @@ class Repository:
         session.used_ns = record.used_ns
         session.replay(recovery.replayable(records, self._storage.find_many))
         self._sessions[record.id] = session
-
-
-@dataclass(frozen=True, slots=True)
-class _PutSession:
-    record: SessionRecord
-
-    def check(self, tables: WriteTables) -> None:
-        """Always possible."""
-
-    def apply(self, tables: WriteTables) -> None:
-        tables.put_session(self.record)
-
-
-@dataclass(frozen=True, slots=True)
-class _DeleteSession:
-    identity: str
-
-    def check(self, tables: WriteTables) -> None:
-        """Always possible."""
-
-    def apply(self, tables: WriteTables) -> None:
-        tables.delete_session(self.identity)

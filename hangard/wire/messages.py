@@ -145,8 +145,13 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Open a session on a branch (None: the repository's HEAD), or from a commit."""
+    """Open a session on a branch (None: the repository's HEAD), or from a commit.
 
+    ``name``  the session's id; one of this id that is open on the same branch is resumed. Empty:
+              a new session under an id that the daemon chooses
+    """
+
+    name: Name = ""
     branch: str | None = None
     commit: Digest32 | None = None
     exclusive: bool = False

@@ -258,3 +258,44 @@ def test_a_large_journal_gives_way_to_a_new_one_at_a_commit(
     resumed = Writer(again, again.session(writer.session.id))
     assert len(read_commit(again, resumed.commit(last_sequence=writer.sent).digest)["a"]) == 61
     again.close()
+
+
+def test_a_session_gets_the_id_that_was_asked_for_and_is_resumed_by_it(tmp_path, clock):
+    Repository.create(tmp_path)
+    repository = Repository.open(tmp_path, clock=clock)
+    writer = Writer(repository, identity="default")
+    assert writer.session.id == "default"
+    writer.column("a")
+    writer.put("a", {1: SAMPLE})
+    assert repository.open_session(identity="default") is writer.session
+    repository.close()
+
+    repository = Repository.open(tmp_path, clock=clock)
+    assert set(repository.open_session(identity="default").columns()) == {"a"}
+    repository.close_session("default", abort=True)
+    assert repository.open_session(identity="default").columns() == {}
+    repository.close()
+
+
+def test_an_id_belongs_to_one_branch_and_has_a_legal_name(repository):
+    repository.create_branch("dev")
+    repository.open_session("main", identity="default")
+    with pytest.raises(InvalidRequest) as caught:
+        repository.open_session("dev", identity="default")
+    assert caught.value.code == "session-on-other-branch"
+    for illegal in ("a/b", "..", "x" * 65):
+        with pytest.raises(InvalidRequest):
+            repository.open_session(identity=illegal)
+
+
+def test_counts_say_what_was_put_and_what_of_it_was_new(repository):
+    writer = Writer(repository)
+    writer.column("a")
+    writer.put("a", {1: SAMPLE, 2: SAMPLE + 1})
+    writer.put("a", {3: SAMPLE})
+    assert repository.status()["counts"] == {
+        "samples": 3,
+        "sample_bytes": 12,
+        "stored_samples": 2,
+        "stored_bytes": 8,
+    }
