@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 NANOSECONDS_PER_SECOND = 1_000_000_000
 
@@ -20,12 +22,16 @@ def print_json(value: Any) -> None:
 
 def console() -> Console:
     """Where people read: no markup, no colours for numbers, as wide as it has to be in a pipe."""
+    from rich.console import Console  # 40 ms that most commands do not need
+
     width = None if sys.stdout.isatty() else 200
     return Console(markup=False, highlight=False, width=width, soft_wrap=True)
 
 
 def progress_console() -> Console:
     """Where progress bars go, so that standard output stays clean."""
+    from rich.console import Console
+
     return Console(stderr=True, markup=False, highlight=False)
 
 

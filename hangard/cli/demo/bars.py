@@ -70,7 +70,7 @@ class Bars:
             commits = counted(self._commits[number])
             self._progress.update(self._tasks[number], advance=message.samples, commits=commits)
         done = self._samples[number] == self._totals[number] and message.samples
-        if not self._console.is_terminal and (message.commits or done):
+        if not self._console.is_terminal and (message.commits or (done and not self._tasks)):
             self._console.print(self._line(number))
 
     def _line(self, number: int) -> str:

@@ -7,7 +7,9 @@ crops   two photographs of 427 x 640 pixels, cut into overlapping squares, uint8
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from hangard.errors import InvalidRequest
 
 CROP_PIXELS = 64
 CROP_STEP_PIXELS = 16
+COLUMNS_FILE = "columns.json"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,23 @@ def load_columns() -> list[SourceColumn]:
         SourceColumn("digits", "numpy", names, digits.images.astype(np.uint8)),
         SourceColumn("labels", "numpy", names, digits.target.astype(np.int64)),
         SourceColumn("crops", "hdf5", crop_names, np.stack(crops)),
+    ]
+
+
+def save_columns(columns: list[SourceColumn], folder: Path) -> None:
+    """Put columns into files, so that the writers need not import scikit-learn, each for itself."""
+    for column in columns:
+        np.save(folder / f"{column.name}.npy", column.rows)
+    facts = {column.name: [column.backend, column.names] for column in columns}
+    (folder / COLUMNS_FILE).write_text(json.dumps(facts))
+
+
+def saved_columns(folder: Path) -> list[SourceColumn]:
+    """The columns that ``save_columns`` left in a folder; rows are mapped, not read."""
+    facts = json.loads((folder / COLUMNS_FILE).read_text())
+    return [
+        SourceColumn(name, backend, names, np.load(folder / f"{name}.npy", mmap_mode="r"))
+        for name, (backend, names) in facts.items()
     ]
 
 

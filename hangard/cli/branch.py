@@ -1,0 +1,47 @@
+"""``hangard branch``: list, create, delete."""
+
+from __future__ import annotations
+
+import click
+
+from hangard.cli.output import print_json
+from hangard.cli.place import open_repository
+
+
+@click.group("branch")
+def command() -> None:
+    """List, create and delete branches."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print names and heads as JSON.")
+def list_branches(as_json: bool) -> None:
+    """List the branches with their last commits; HEAD's has a star."""
+    with open_repository() as repo:
+        head, branches = repo.head(), repo.branches()
+    if as_json:
+        print_json([{"name": n, "commit": c, "head": n == head} for n, c in branches.items()])
+        return
+    for name, commit in branches.items():
+        digest = commit.hex()[:16] if commit else "no commit yet"
+        click.echo(f"{'*' if name == head else ' '} {name} {digest}")
+
+
+@command.command("create")
+@click.argument("name")
+@click.argument("start", required=False)
+def create(name: str, start: str | None) -> None:
+    """Create branch NAME at START (a branch or commit; the branch of HEAD if left out)."""
+    with open_repository() as repo:
+        commit = repo.create_branch(name, start)
+    click.echo(f"Created branch {name} at {commit.hex()[:16] if commit else 'no commit yet'}.")
+
+
+@command.command("delete")
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also if no other branch has its commits.")
+def delete(name: str, force: bool) -> None:
+    """Delete branch NAME."""
+    with open_repository() as repo:
+        repo.delete_branch(name, force=force)
+    click.echo(f"Deleted branch {name}.")

@@ -1,0 +1,115 @@
+"""``hangard cat COLUMN KEY``: one sample."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from hangard.cli.output import print_json
+from hangard.cli.place import open_repository
+from hangard.errors import InvalidRequest
+from hangard.model.keys import Key
+
+INTEGER = re.compile(r"0|[1-9][0-9]*")
+IMAGE_MODES_NDIM = {2, 3}
+
+
+@click.command("cat")
+@click.argument("column")
+@click.argument("key")
+@click.option("--revision", "-r", help="A branch or commit; the branch of HEAD if left out.")
+@click.option("--text-key", is_flag=True, help="KEY is text although it looks like a number.")
+@click.option("--npy", is_flag=True, help="Write it as an .npy file.")
+@click.option("--png", is_flag=True, help="Write it as a PNG image: uint8, (h, w[, 1 to 4]).")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="To a file.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON, with dtype and shape.")
+def command(
+    column: str,
+    key: str,
+    revision: str | None,
+    text_key: bool,
+    npy: bool,
+    png: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Print the sample KEY of COLUMN: its dtype, its shape and all its numbers."""
+    if npy + png + as_json > 1:
+        raise click.UsageError("choose one of --npy, --png and --json")
+    chosen: Key = int(key) if INTEGER.fullmatch(key) and not text_key else key
+    with open_repository() as repo, repo.checkout(revision or repo.head()) as co:
+        sample = np.asarray(co[column][chosen])
+    if npy:
+        write_bytes(npy_bytes(sample), output)
+    elif png:
+        write_bytes(png_bytes(sample), output)
+    elif as_json:
+        print_json(
+            {
+                "column": column,
+                "key": chosen,
+                "dtype": str(sample.dtype),
+                "shape": sample.shape,
+                "data": json_values(sample),
+            }
+        )
+    elif output is not None:
+        output.write_text(array_text(sample) + "\n")
+    else:
+        click.echo(array_text(sample))
+
+
+def array_text(sample: npt.NDArray[Any]) -> str:
+    """A line with dtype and shape, then every number."""
+    numbers = np.array2string(sample, threshold=sys.maxsize, max_line_width=100)
+    return f"# {sample.dtype} {sample.shape}\n{numbers}"
+
+
+def json_values(sample: npt.NDArray[Any]) -> Any:
+    """Nested lists; a complex number is a pair."""
+    if sample.dtype.kind == "c":
+        sample = np.stack([sample.real, sample.imag], axis=-1)
+    return sample.tolist()
+
+
+def npy_bytes(sample: npt.NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, sample, allow_pickle=False)
+    return stream.getvalue()
+
+
+def png_bytes(sample: npt.NDArray[Any]) -> bytes:
+    """Errors: InvalidRequest (``no-image``)."""
+    from PIL import Image
+
+    if sample.dtype.kind not in "bu" or sample.ndim not in IMAGE_MODES_NDIM:
+        raise InvalidRequest(
+            f"a sample of {sample.dtype} {sample.shape} is no image", code="no-image"
+        )
+    stream = io.BytesIO()
+    try:
+        Image.fromarray(sample.squeeze(-1) if sample.shape[2:] == (1,) else sample).save(
+            stream, "PNG"
+        )
+    except (TypeError, ValueError, OSError) as error:
+        raise InvalidRequest(
+            f"a sample of {sample.dtype} {sample.shape} is no image: {error}", code="no-image"
+        ) from error
+    return stream.getvalue()
+
+
+def write_bytes(content: bytes, output: Path | None) -> None:
+    """To a file, or to standard output unless a person would see it."""
+    if output is not None:
+        output.write_bytes(content)
+        return
+    if sys.stdout.isatty():
+        raise click.UsageError("this is binary: name a file with -o, or redirect the output")
+    sys.stdout.buffer.write(content)

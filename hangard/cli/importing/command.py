@@ -1,0 +1,156 @@
+"""``hangard import COLUMN PATH``: stage samples from a folder of images or a file of arrays."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import hangard_client
+import msgspec
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from hangard.cli.importing.arrays import open_hdf5, open_npy, open_npz
+from hangard.cli.importing.images import Images, is_image
+from hangard.cli.importing.samples import Samples
+from hangard.cli.output import human_bytes, print_json, progress_console
+from hangard.cli.place import open_repository
+from hangard.cli.staging import default_session
+
+HDF5_SUFFIXES = {".h5", ".hdf5", ".hdf"}
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """What an import staged, and the commit if there was one."""
+
+    column: str
+    samples: int
+    sample_bytes: int
+    created_column: bool
+    branch: str
+    commit: str | None = None
+
+
+@click.command("import")
+@click.argument("column")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--member", help="The array to take from an .npz or .h5 file that has several.")
+@click.option("--backend", help="How a new column is stored: numpy or hdf5.")
+@click.option("--option", "options", multiple=True, help="Backend option NAME=VALUE; repeatable.")
+@click.option("--branch", help="The branch to stage for; without it the repository's HEAD.")
+@click.option("--commit", "message", metavar="MESSAGE", help="Commit what is staged afterwards.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was staged as JSON.")
+def command(
+    column: str,
+    path: Path,
+    member: str | None,
+    backend: str | None,
+    options: tuple[str, ...],
+    branch: str | None,
+    message: str | None,
+    as_json: bool,
+) -> None:
+    """Stage samples from PATH into COLUMN; `hangard commit` makes them permanent.
+
+    \b
+    A folder     each image below it; the key is its path in the folder, with the suffix.
+                 All images must have one shape.
+    An image     one sample; the key is its file name.
+    .npy         the rows of the first axis; the keys are 0 .. n-1.
+    .npz, .h5    the same, of the array that --member names (not needed if there is one only).
+
+    A column that does not exist is created from the first sample. Keys that exist get the new
+    value.
+    """
+    samples = open_samples(path, member)
+    try:
+        with open_repository() as repo, default_session(repo, branch) as co:
+            created = column not in co
+            if created:
+                co.add_ndarray_column(
+                    column,
+                    shape=samples.kind.shape,
+                    dtype=samples.kind.dtype,
+                    backend=backend,
+                    backend_options=backend_options(options),
+                )
+            elif backend is not None or options:
+                raise click.UsageError(
+                    f"column {column!r} exists; --backend and --option are for new columns"
+                )
+            sample_bytes = stage(co[column], samples)
+            co.flush()
+            commit = co.commit(message).hex() if message is not None else None
+            done = Imported(column, samples.total, sample_bytes, created, co.branch, commit)
+    finally:
+        samples.close()
+    if as_json:
+        print_json(done)
+        return
+    what = f"{done.samples:,} samples, {human_bytes(done.sample_bytes)}, into column {column!r}"
+    if commit is None:
+        click.echo(f"Staged {what} for branch {done.branch}. Next: hangard commit -m MESSAGE")
+    else:
+        click.echo(f"Committed {what} to branch {done.branch}: {commit[:16]}")
+
+
+def open_samples(path: Path, member: str | None) -> Samples:
+    """The samples that a path stands for. Errors: click.UsageError for a suffix nobody knows."""
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return open_npz(path, member)
+    if suffix in HDF5_SUFFIXES:
+        return open_hdf5(path, member)
+    if member is not None:
+        raise click.UsageError("--member is for .npz and .h5 files")
+    if suffix == ".npy":
+        return open_npy(path)
+    if path.is_dir() or is_image(path):
+        return Images(path)
+    raise click.UsageError(
+        f"{path}: import a folder of images, an image, or an .npy, .npz or .h5 file"
+    )
+
+
+def backend_options(options: tuple[str, ...]) -> dict[str, Any] | None:
+    """``("complevel=5",)`` as a dict; None if there are none."""
+    values: dict[str, Any] = {}
+    for option in options:
+        name, separator, text = option.partition("=")
+        if not separator or not name:
+            raise click.UsageError(f"--option {option!r}: write NAME=VALUE")
+        try:
+            values[name] = json.loads(text)
+        except json.JSONDecodeError:
+            values[name] = text
+    return values or None
+
+
+def stage(column: hangard_client.WriteColumn, samples: Samples) -> int:
+    """Put all samples, with a progress bar where people watch; the bytes of all of them."""
+    console = progress_console()
+    sample_bytes = 0
+    with Progress(
+        TextColumn("import"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("import", total=samples.total)
+        for keys, rows in samples.batches():
+            column.put_many(keys, rows)
+            sample_bytes += rows.nbytes
+            progress.advance(task, len(keys))
+    return sample_bytes

@@ -1,0 +1,86 @@
+"""The ``hangard`` command: its verbs, its global options and its exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+import hangard
+from hangard.cli.exits import report
+from hangard.errors import HangardError
+
+# verb -> module below hangard.cli that has its ``command``; imported only when it is used, so that
+# `hangard log` does not wait for what `hangard demo` needs.
+VERBS = {
+    "branch": "branch",
+    "cat": "cat",
+    "column": "column",
+    "commit": "commit",
+    "demo": "demo.command",
+    "diff": "diff",
+    "import": "importing.command",
+    "init": "init",
+    "log": "log",
+    "serve": "serve",
+    "sessions": "sessions",
+    "show": "show",
+    "status": "status",
+    "stop": "stop",
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are modules, and whose errors are those of hangard."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"hangard.cli.{VERBS[cmd_name]}")
+        command: click.Command = module.command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HangardError as error:
+            ctx.exit(report(error))
+        except BrokenPipeError:
+            # `hangard log | head`: the reader left, and Python must not complain at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(1)
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 error, 2 wrong usage, 3 conflict, 4 busy. Completion in bash:"
+    ' eval "$(_HANGARD_COMPLETE=bash_source hangard)" (also zsh_source, fish_source).',
+)
+@click.option(
+    "-C",
+    "directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Run as if started in this folder.",
+)
+@click.version_option(hangard.__version__, prog_name="hangard", message="%(prog)s %(version)s")
+def cli(directory: Path | None) -> None:
+    """Versioned tensor data, written by many processes at once.
+
+    The repository is looked for in the current folder and the ones above it.
+    """
+    if directory is not None:
+        os.chdir(directory)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    cli.main(args=None if arguments is None else list(arguments), prog_name="hangard")

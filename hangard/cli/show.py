@@ -1,0 +1,115 @@
+"""``hangard show``: one commit, its columns and, if asked, where every sample lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import click
+import hangard_client
+from rich.table import Table
+
+from hangard.cli.describe import commit_lines, commit_record
+from hangard.cli.output import console, human_bytes, key_text, print_json
+from hangard.cli.place import open_repository
+from hangard.model.directory import DIRECTORY
+
+FORMAT_NAMES = {"00": "hdf5", "01": "hdf5-fixed", "10": "numpy", "20": "log"}
+
+
+@click.command("show")
+@click.argument("revision", required=False)
+@click.option("--locations", "with_locations", is_flag=True, help="Also where each sample lies.")
+@click.option("--column", "columns", multiple=True, help="Locations of this column; repeatable.")
+@click.option("-n", "count", type=click.IntRange(min=0), help="So many locations only.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def command(
+    revision: str | None,
+    with_locations: bool,
+    columns: tuple[str, ...],
+    count: int | None,
+    as_json: bool,
+) -> None:
+    """Show the commit REVISION (a branch or a commit; the branch of HEAD if left out)."""
+    with open_repository() as repo, repo.checkout(revision or repo.head()) as co:
+        (entry,) = repo.log(co.commit_digest, limit=1)
+        chosen = [co[name] for name in columns] or list(co.columns.values())
+        described = [describe(column) for column in co.columns.values()]
+        places = islice(locations(chosen), count if with_locations else 0)
+        if as_json:
+            record = {**commit_record(entry), "columns": described}
+            print_json({**record, "locations": list(places)} if with_locations else record)
+            return
+        for line in commit_lines(entry):
+            click.echo(line)
+        click.echo()
+        console().print(column_table(described))
+        for place in places:
+            click.echo(location_lines(place))
+
+
+def describe(column: hangard_client.Column) -> dict[str, Any]:
+    """A column's schema and how many samples it holds."""
+    schema = column.schema
+    samples = len(column)
+    return {
+        "name": column.name,
+        "samples": samples,
+        "dtype": str(schema.numpy_dtype),
+        "shape": list(schema.shape),
+        "layout": schema.layout,
+        "backend": schema.backend,
+        "backend_options": schema.options,
+        "sample_bytes": schema.sample_bytes,
+        "raw_bytes": samples * schema.sample_bytes,
+    }
+
+
+def column_table(columns: list[dict[str, Any]]) -> Table:
+    """Columns for people."""
+    table = Table("column", "samples", "dtype", "shape", "layout", "backend", "raw", box=None)
+    for column in columns:
+        table.add_row(
+            column["name"],
+            f"{column['samples']:,}",
+            column["dtype"],
+            str(tuple(column["shape"])),
+            column["layout"],
+            format_text(column["backend"]),
+            human_bytes(column["raw_bytes"]),
+        )
+    return table
+
+
+def locations(columns: list[hangard_client.Column]) -> Iterator[dict[str, Any]]:
+    """Each sample's key, digest and spec, column by column in the order of the keys."""
+    for column in columns:
+        for place in column.locations():
+            yield {
+                "column": column.name,
+                "key": place.key,
+                "digest": place.digest,
+                "format": place.format_code,
+                "file": f"{DIRECTORY}/{place.file}",
+                "offset": place.offset,
+                "stored_length": place.stored_length,
+                "row": place.row,
+                "codec": place.codec,
+                "crc32c": f"{place.crc32c:08x}",
+            }
+
+
+def location_lines(place: dict[str, Any]) -> str:
+    """A location as people read it."""
+    return (
+        f"\n{place['column']} {key_text(place['key'])}  {place['digest'].hex()[:16]}\n"
+        f"    format {format_text(place['format'])}, {place['file']}, byte {place['offset']},"
+        f" {place['stored_length']} bytes {place['codec']}, row {place['row']},"
+        f" crc32c {place['crc32c']}"
+    )
+
+
+def format_text(code: str) -> str:
+    """A format code with the name of its backend."""
+    return f"{code} {FORMAT_NAMES.get(code, '')}".rstrip()
