@@ -50,7 +50,7 @@ from hangard.repository.nodes import Nodes
 from hangard.repository.objects import Objects
 from hangard.repository.segments import SegmentFactory
 from hangard.repository.session import Session
-from hangard.repository.sessions import DeleteSession, PutSession
+from hangard.repository.sessions import DeleteSession, PutSession, on_other_branch, session_info
 from hangard.repository.staging import Digests, Ends
 from hangard.repository.storage import Checkpoint, Storage
 from hangard.wire.messages import CommitRequest, CommitResult, SessionInfo
@@ -204,17 +204,7 @@ class Repository:
 
     def session_info(self, session: Session) -> SessionInfo:
         """What ``sessions`` tells of one."""
-        return SessionInfo(
-            id=session.id,
-            branch=session.branch,
-            base=session.base,
-            staged=session.staged_total,
-            exclusive=session.exclusive,
-            user=session.user,
-            pid=session.pid,
-            opened_s=session.opened_ns / 1e9,
-            used_s=session.used_ns / 1e9,
-        )
+        return session_info(session)
 
     def close_session(self, identity: str, *, abort: bool) -> None:
         """Leave a session: one that holds changes stays and can be resumed, unless ``abort``."""
@@ -242,12 +232,7 @@ class Repository:
             return None
         session = self.session(identity)
         if session.branch != branch:
-            raise InvalidRequest(
-                f"session {identity!r} is open on branch {session.branch!r}, not on {branch!r}",
-                code="session-on-other-branch",
-                session=identity,
-                branch=session.branch,
-            )
+            raise on_other_branch(session, branch)
         if exclusive:
             self.lease_session(identity)
         return session
