@@ -17,6 +17,7 @@ from hangard.errors import Busy, Closed
 from hangard.limits import MEMORY_BYTES_MAX, PIECE_BODY_BYTES_MAX
 from hangard.repository.repository import Repository
 from hangard.repository.session import Session
+from hangard.repository.sessions import session_info
 from hangard.wire.messages import SchemaMessage, SessionState, StagedColumn
 from hangard.wire.protocol import PROTOCOL_VERSION
 
@@ -120,7 +121,7 @@ class Service:
                 reset=change is not None and change.reset,
             )
         return SessionState(
-            info=self.repository.session_info(session),
+            info=session_info(session),
             epoch=self.epoch,
             next_sequence=next_sequence,
             columns=columns,

@@ -200,11 +200,7 @@ class Repository:
         self._expire()
         with self._lock:
             found = sorted(self._sessions.values(), key=lambda session: session.opened_ns)
-        return [self.session_info(session) for session in found]
-
-    def session_info(self, session: Session) -> SessionInfo:
-        """What ``sessions`` tells of one."""
-        return session_info(session)
+        return [session_info(session) for session in found]
 
     def close_session(self, identity: str, *, abort: bool) -> None:
         """Leave a session: one that holds changes stays and can be resumed, unless ``abort``."""
