@@ -34,7 +34,7 @@ from hangard.model.names import check_ref_name, check_session_name
 from hangard.repository import recovery
 from hangard.repository.batching import Batcher, Counts
 from hangard.repository.branches import CreateBranch, DeleteBranch, SetHead
-from hangard.repository.changes import Change, Prepared
+from hangard.repository.changes import Change, ColumnChange, Prepared
 from hangard.repository.clock import Clock, SystemClock
 from hangard.repository.committing import (
     CommitOperation,
@@ -275,6 +275,8 @@ class Repository:
 
     def apply(self, identity: str, sequence: int, change: Change) -> bool:
         """Stage and journal a change; see Session.apply."""
+        if isinstance(change, ColumnChange) and change.schema is not None:
+            self._segments.expect(change.schema)
         return self.session(identity).apply(sequence, change)
 
     def find_staged(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from hangard.backends.disk import Disk
 from hangard.backends.hdf5_segment import Hdf5Segment
-from hangard.backends.hdf5_writer import Hdf5Writer
+from hangard.backends.hdf5_writer import Hdf5Writer, ProcessLost
 from hangard.backends.numpy_segment import NumpySegment
 from hangard.backends.segment import Segment
 from hangard.errors import InvalidRequest
@@ -39,6 +40,12 @@ class SegmentFactory:
                 options=hdf5_options(schema.options),
             )
         raise InvalidRequest(f"unknown backend {schema.backend!r}", code="unknown-backend")
+
+    def expect(self, schema: Schema) -> None:
+        """Batches of this schema are to come: what takes long to start is started now."""
+        if schema.backend == "00":
+            with suppress(ProcessLost):
+                self.hdf5.start()
 
     def close(self) -> None:
         """End the HDF5 process."""
