@@ -30,6 +30,7 @@ class AsyncRepository:
     ``create``  make the repository if there is none; ``branch`` names its first branch
     ``user_name``, ``user_email``  the author of commits; otherwise as hangard.config finds it
     ``idle_s``  a daemon that this client starts ends after so many seconds without a request
+    ``shared_memory``  rows travel through windows, not in the bodies of requests
 
     Use it on one event loop. Errors: NoRepository.
     """
@@ -43,12 +44,13 @@ class AsyncRepository:
         user_name: str | None = None,
         user_email: str | None = None,
         idle_s: float = starting.IDLE_S,
+        shared_memory: bool = True,
     ) -> None:
         self.path = Path(path).absolute()
         self._author = user_name, user_email
         self._start: Start | None = None
         self._reader: RepositoryReader | None = None
-        self._connection = Connection(self.path, idle_s=idle_s)
+        self._connection = Connection(self.path, idle_s=idle_s, shared_memory=shared_memory)
         try:
             self._reader = RepositoryReader(self.path)
         except NoRepository:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import time
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,11 +16,13 @@ from hangard.wire.messages import Hello
 from hangard.wire.requests import Request
 from hangard_client import starting
 from hangard_client.transport import UnixTransport
+from hangard_client.windows import Windows
 
 T = TypeVar("T")
 
 ATTEMPTS_MAX = 5
 BUSY_S_MAX = 60.0  # how long a busy daemon is asked again
+WINDOWS_PAUSE_S = 10.0  # until windows are asked for again after there were none
 BUSY_PAUSE_S = 0.02  # the first pause; it doubles up to a second
 
 
@@ -28,11 +32,17 @@ class Connection:
     ``hello`` tells which daemon answers; its ``epoch`` changes when another took its place.
     """
 
-    def __init__(self, repository: Path, *, idle_s: float = starting.IDLE_S) -> None:
+    def __init__(
+        self, repository: Path, *, idle_s: float = starting.IDLE_S, shared_memory: bool = True
+    ) -> None:
         self.repository = repository
         self.hello: Hello | None = None
         self.endpoint: Endpoint | None = None
         self._idle_s = idle_s
+        self._shared_memory = shared_memory
+        self._windows: Windows | None = None
+        self._ask_again_s = 0.0
+        self._windows_of: UnixTransport | None = None
         self._transport: UnixTransport | None = None
         self._forgotten: list[UnixTransport] = []
         self._lock = asyncio.Lock()
@@ -94,9 +104,30 @@ class Connection:
                 return transport
         raise Unavailable("no daemon answered", code="unreachable")
 
+    async def windows(self) -> Windows | None:
+        """Shared memory to this daemon; None if there is none to be had."""
+        transport = await self.connect()
+        refused = self._windows is None and time.monotonic() > self._ask_again_s
+        if self._windows_of is not transport or refused:
+            self.drop_windows()
+            self._windows_of = transport
+            self._ask_again_s = time.monotonic() + WINDOWS_PAUSE_S
+            if self._shared_memory and self.endpoint is not None and self.endpoint.windows_socket:
+                with contextlib.suppress(Unavailable):
+                    path = self.endpoint.windows_socket
+                    self._windows = await asyncio.to_thread(Windows, path)
+        return self._windows
+
+    def drop_windows(self) -> None:
+        """Give the windows back; others are asked for when they are needed."""
+        windows, self._windows, self._windows_of = self._windows, None, None
+        if windows is not None:
+            windows.close()
+
     async def close(self) -> None:
         """Close the connections; the daemon goes on."""
         self._closed = True
+        self.drop_windows()
         if self._transport is not None:
             self._forget(self._transport)
         while self._forgotten:

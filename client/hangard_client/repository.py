@@ -25,6 +25,7 @@ class Repository:
     ``create``  make the repository if there is none; ``branch`` names its first branch
     ``user_name``, ``user_email``  the author of commits; otherwise as hangard.config finds it
     ``idle_s``  a daemon that this client starts ends after so many seconds without a request
+    ``shared_memory``  rows travel through windows, not in the bodies of requests
 
     Errors: NoRepository.
     """
@@ -38,6 +39,7 @@ class Repository:
         user_name: str | None = None,
         user_email: str | None = None,
         idle_s: float = starting.IDLE_S,
+        shared_memory: bool = True,
     ) -> None:
         self._inner = AsyncRepository(
             path,
@@ -46,6 +48,7 @@ class Repository:
             user_name=user_name,
             user_email=user_email,
             idle_s=idle_s,
+            shared_memory=shared_memory,
         )
         self._portal = Portal()
         self._inner.use_start(self._portal.start)

@@ -13,9 +13,12 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from hangard.errors import Busy, Closed, HangardError, Unavailable, UnknownSession
 from hangard.limits import CONFLICT_KEYS_MAX, PIECE_BYTES_MAX, REQUEST_KEYS_MAX
+from hangard.model.chunking import chunk_rows
 from hangard.wire import requests
 from hangard.wire.messages import (
     Change,
@@ -28,6 +31,7 @@ from hangard.wire.messages import (
 )
 from hangard_client.buffers import Batch
 from hangard_client.connection import Connection
+from hangard_client.windows import ROWS_BYTES_MIN, Windows
 
 T = TypeVar("T")
 
@@ -60,8 +64,9 @@ class Sender:
         After Unavailable or Busy it is kept and sent before anything else.
         """
         async with self._lock:
-            self._unsent += cut(batch)
             try:
+                windows = await self.connection.windows()
+                self._unsent += cut(batch, windows.size_bytes if windows else REQUEST_BYTES)
                 await self._post_unsent()
             except HangardError as error:
                 self._fail(error)
@@ -143,10 +148,7 @@ class Sender:
         changes, sections = changes_of([batch])
 
         async def attempt() -> None:
-            numbered, parts = changes, sections
-            if batch.rows_bytes > PIECE_BYTES_MAX:
-                numbered = await self._upload(changes, sections)
-                parts = [*sections[:2], b"", *sections[3:]]
+            numbered, parts = await self._place_rows(batch, changes, sections)
             header = ChangeRequest(
                 session=self.session, epoch=self._epoch, sequence=self._next, changes=numbered
             )
@@ -160,12 +162,34 @@ class Sender:
 
         await self._with_resume(attempt)
 
-    async def _upload(self, changes: tuple[Change, ...], sections: list[Any]) -> tuple[Change, ...]:
-        """Send the rows of the first change, one large row, in pieces."""
-        rows = memoryview(sections[2]).cast("B")
+    async def _place_rows(
+        self, batch: Batch, changes: tuple[Change, ...], sections: list[Any]
+    ) -> tuple[tuple[Change, ...], list[Any]]:
+        """Where the rows of the first change travel: a window, pieces, or the body itself."""
+        if batch.rows_bytes < ROWS_BYTES_MIN:
+            return changes, sections
+        windows = await self.connection.windows()
+        rows = sections[2]
+        piece_bytes = windows.size_bytes if windows is not None else PIECE_BYTES_MAX
+        if len(rows) > REQUEST_BYTES or (len(batch.rows) == 1 and len(rows) > piece_bytes):
+            number = await self._upload(rows, windows, piece_bytes)
+            place: dict[str, Any] = {"rows_in": "upload", "rows_id": number}
+        elif windows is not None and len(rows) <= windows.size_bytes:
+            window = windows.next()
+            window.write(rows)
+            place = {"rows_in": "window", "rows_id": window.number}
+        else:
+            return changes, sections
+        first = msgspec.structs.replace(changes[0], rows_bytes=0, **place)
+        return (first, *changes[1:]), [*sections[:2], b"", *sections[3:]]
+
+    async def _upload(
+        self, rows: npt.NDArray[np.uint8], windows: Windows | None, piece_bytes: int
+    ) -> int:
+        """Send bytes in pieces; the number of the upload."""
         number = self._next
-        for offset in range(0, len(rows), PIECE_BYTES_MAX):
-            piece = rows[offset : offset + PIECE_BYTES_MAX]
+        for offset in range(0, len(rows), piece_bytes):
+            piece = rows[offset : offset + piece_bytes]
             header = PieceRequest(
                 session=self.session,
                 upload=number,
@@ -173,9 +197,13 @@ class Sender:
                 offset=offset,
                 length=len(piece),
             )
-            await self.connection.send(requests.piece(header, piece))
-        first = msgspec.structs.replace(changes[0], rows_bytes=0, rows_in="upload", rows_id=number)
-        return (first, *changes[1:])
+            body: Any = piece
+            if windows is not None:
+                window, body = windows.next(), b""
+                window.write(piece)
+                header = msgspec.structs.replace(header, rows_in="window", rows_id=window.number)
+            await self.connection.send(requests.piece(header, body))
+        return number
 
     async def _with_resume(self, attempt: Callable[[], Awaitable[T]]) -> T:
         for _ in range(RESUMES_MAX):
@@ -184,7 +212,9 @@ class Sender:
             try:
                 return await attempt()
             except HangardError as error:
-                if error.code not in _RESUME_CODES:
+                if error.code == "unknown-window":
+                    self.connection.drop_windows()
+                elif error.code not in _RESUME_CODES:
                     raise
                 self._is_attached = False
         raise Closed(
@@ -210,11 +240,13 @@ class Sender:
         self._is_attached = True
 
 
-def cut(batch: Batch) -> list[Batch]:
-    """A batch as parts that each fit one request; rows above PIECE_BYTES_MAX come alone."""
+def cut(batch: Batch, part_bytes: int) -> list[Batch]:
+    """A batch as parts of about ``part_bytes``, in whole chunks; rows above it come alone."""
     keys, ends = batch.keys
     row_bytes = max(1, batch.schema.sample_bytes)
-    rows = min(REQUEST_KEYS_MAX // 2, max(1, REQUEST_BYTES // row_bytes))
+    chunk = chunk_rows(row_bytes)
+    rows = max(1, part_bytes // row_bytes)
+    rows = min(REQUEST_KEYS_MAX // 2, rows - rows % chunk if rows > chunk else rows)
     if len(ends) <= rows and len(batch.deleted[1]) <= REQUEST_KEYS_MAX // 2:
         return [batch]
     parts = []
@@ -268,7 +300,7 @@ def changes_of(batches: Sequence[Batch]) -> tuple[tuple[Change, ...], list[Any]]
 
 def row_buffer(batch: Batch) -> Any:
     """The rows' bytes without a copy; complex and float16 rows, too, are plain bytes."""
-    return batch.rows.reshape(-1).view("u1") if batch.rows.size else b""
+    return batch.rows.reshape(-1).view("u1") if batch.rows.size else np.empty(0, "u1")
 
 
 def named_keys(batch: Batch) -> list[list[Any]]:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from hangard_ext.treekey import check_keys
 
+from hangard.daemon.bodies import new_buffer
 from hangard.daemon.memory import Reservation
-from hangard.daemon.pipeline import Pipeline, Work
+from hangard.daemon.pipeline import Pipeline, Work, release_held
 from hangard.daemon.service import Service
 from hangard.errors import Closed, HangardError, InvalidRequest
 from hangard.limits import METADATA_BYTES_MAX, SAMPLE_BYTES_MAX
@@ -50,8 +51,13 @@ class ChangeHandlers:
                 self._service.uploads.drop(header.session, header.upload)
                 return messages.Done()
             target = await self._service.uploads.open_piece(header)
-            if target is not None:
+            if target is None:
+                return messages.Done()
+            if header.rows_in == "window":
+                self._service.windows.read_into(header.rows_id, header.rows_offset, target)
+            else:
                 target[:] = rows
+            self._service.uploads.fill(header)
         return messages.Done()
 
     async def column(self, request: messages.ColumnRequest) -> messages.SessionState:
@@ -91,7 +97,7 @@ class ChangeHandlers:
         works: list[Work] = []
         if changes and pipeline.check_next(header.sequence, len(changes)):
             await pipeline.wait_for_room()
-            works = [self._work(pipeline, change) for change in changes]
+            works = await self._works(pipeline, changes)
         try:
             commit = partial(self._service.repository.commit, request.session, request)
             return await pipeline.commit(header.sequence, works, commit, reservation)
@@ -118,18 +124,24 @@ class ChangeHandlers:
             reservation.release()
             return
         await pipeline.wait_for_room()
+        works = await self._works(pipeline, changes)
+        try:
+            pipeline.accept(sequence, works, reservation)
+        except BaseException:
+            release_held(works)
+            raise
+
+    async def _works(self, pipeline: Pipeline, changes: Sequence[ChangeSections]) -> list[Work]:
         works: list[Work] = []
         try:
             for change in changes:
-                works.append(self._work(pipeline, change))
-            pipeline.accept(sequence, works, reservation)
+                works.append(await self._work(pipeline, change))
         except BaseException:
-            for work in works:
-                if work.held is not None:
-                    work.held.release()
+            release_held(works)
             raise
+        return works
 
-    def _work(self, pipeline: Pipeline, sections: ChangeSections) -> Work:
+    async def _work(self, pipeline: Pipeline, sections: ChangeSections) -> Work:
         change = sections.change
         keys = bytes(sections.keys), sections.ends
         if change.kind == "delete":
@@ -140,6 +152,14 @@ class ChangeHandlers:
             rows, held = self._service.uploads.take(
                 pipeline.session, change.rows_id, row_bytes * change.count
             )
+        elif change.rows_in == "window":
+            held = await self._service.memory.reserve(row_bytes * change.count)
+            try:
+                rows = new_buffer(row_bytes * change.count)
+                self._service.windows.read_into(change.rows_id, change.rows_offset, rows)
+            except BaseException:
+                held.release()
+                raise
         if len(rows) != row_bytes * change.count:
             raise InvalidRequest(
                 f"{change.count} rows of {row_bytes} bytes are not {len(rows)} bytes",

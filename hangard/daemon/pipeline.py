@@ -158,7 +158,11 @@ class Pipeline:
         Errors: what changes that were accepted failed with; those of ``commit``.
         """
         if self.queued:
-            self.accept(sequence, works, reservation)
+            try:
+                self.accept(sequence, works, reservation)
+            except BaseException:
+                release_held(works)
+                raise
             await self.drain()
             self.raise_failure()
             return await self._threads.control(commit)
@@ -174,9 +178,7 @@ class Pipeline:
             finally:
                 self._left += len(works)
                 self._note_progress()
-                for work in works:
-                    if work.held is not None:
-                        work.held.release()
+                release_held(works)
         if failed:
             raise describe_failures(failed)
         assert result is not None
@@ -256,6 +258,13 @@ class Pipeline:
 
     async def _next_progress(self) -> None:
         await self._progress.wait()
+
+
+def release_held(works: Sequence[Work]) -> None:
+    """Give back what changes hold of their own."""
+    for work in works:
+        if work.held is not None:
+            work.held.release()
 
 
 async def wait_quietly(future: Future) -> None:

@@ -80,13 +80,17 @@ async def _serve(
     endpoint = Endpoint(
         protocol=protocol.PROTOCOL_VERSION,
         socket=str(sockets[0]),
-        windows_socket="",
+        windows_socket=str(sockets[1]),
         pid=os.getpid(),
         epoch=service.epoch.hex(),
         version=__version__,
     )
     signals = _catch_signals(service) if catch_signals else ()
-    tasks = [asyncio.create_task(_keep_house(service))]
+    windows = place.bind(sockets[1])
+    tasks = [
+        asyncio.create_task(_keep_house(service)),
+        asyncio.create_task(service.windows.serve(windows)),
+    ]
     if idle_s is not None:
         tasks.append(asyncio.create_task(_stop_when_idle(service, idle_s)))
     try:
@@ -111,6 +115,8 @@ async def _serve(
                 await service.quiet.wait()
         connections.pre_shutdown()
         await connections.shutdown(DRAIN_S_MAX)
+        await service.windows.close()
+        windows.close()
         await sessions.close_all()
         await service.close()
         for path in sockets:

@@ -13,6 +13,7 @@ from hangard.daemon.memory import Memory
 from hangard.daemon.pipeline import Pipeline
 from hangard.daemon.threads import Threads
 from hangard.daemon.uploads import Uploads
+from hangard.daemon.windows import Windows
 from hangard.errors import Busy, Closed
 from hangard.limits import MEMORY_BYTES_MAX, PIECE_BODY_BYTES_MAX
 from hangard.repository.repository import Repository
@@ -38,6 +39,7 @@ class Service:
         self.memory = Memory(memory_bytes_max)
         self.pieces_memory = Memory(PIECES_BYTES_MAX)
         self.uploads = Uploads(self.memory)
+        self.windows = Windows(self.memory, events)
         self.pipelines: dict[str, Pipeline] = {}
         self.leases: dict[str, asyncio.Future[None]] = {}
         self.stop_wanted = asyncio.Event()
@@ -161,6 +163,7 @@ class Service:
             "memory_bytes": self.memory.used_bytes,
             "memory_bytes_max": self.memory.limit_bytes,
             "memory_waiting": self.memory.waiting,
+            "windows": self.windows.count,
             "queues": {name: pipeline.queued for name, pipeline in self.pipelines.items()},
             "leases": sorted(self.leases),
             **core,

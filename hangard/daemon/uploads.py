@@ -56,8 +56,13 @@ class Uploads:
         upload.used_s = time.monotonic()
         if end <= upload.filled_bytes:
             return None
-        upload.filled_bytes = end
         return upload.buffer[piece.offset : end]
+
+    def fill(self, piece: PieceRequest) -> None:
+        """A piece's bytes are where ``open_piece`` said."""
+        upload = self._uploads.get((piece.session, piece.upload))
+        if upload is not None:
+            upload.filled_bytes = max(upload.filled_bytes, piece.offset + piece.length)
 
     def take(self, session: str, number: int, length: int) -> tuple[memoryview, Reservation]:
         """A finished upload; its memory is the caller's now.

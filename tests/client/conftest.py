@@ -9,10 +9,16 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def repo(tmp_path_factory):
-    """A repository with its daemon; `main` stays empty, tests use branches of their own."""
+def repo(request, tmp_path_factory):
+    """A repository with its daemon; `main` stays empty, tests use branches of their own.
+
+    Rows travel through windows, or with the parameter "bodies" in the bodies of requests.
+    """
     path = tmp_path_factory.mktemp("repository") / "repo"
-    repository = hangard_client.Repository(path, create=True, idle_s=60, **AUTHOR)
+    shared_memory = getattr(request, "param", "windows") == "windows"
+    repository = hangard_client.Repository(
+        path, create=True, idle_s=60, shared_memory=shared_memory, **AUTHOR
+    )
     yield repository
     repository.stop()
     repository.close()

@@ -10,6 +10,8 @@ from hangard.errors import (
     UnknownKey,
 )
 
+pytestmark = pytest.mark.parametrize("repo", ["windows", "bodies"], indirect=True)
+
 EVERY_DTYPE = ["?", "i1", "u1", "<i2", "<u8", "<f2", "<f4", "<f8", "<c8", "<c16"]
 
 
