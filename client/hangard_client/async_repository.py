@@ -17,7 +17,7 @@ from hangard.wire import requests
 from hangard.wire.messages import OpenSession, SessionInfo
 from hangard_client import starting
 from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, Opening
-from hangard_client.connection import Connection
+from hangard_client.connection import Connection, in_thread
 from hangard_client.history import LogEntry
 from hangard_client.sender import Sender
 from hangard_client.staging import Start
@@ -152,13 +152,13 @@ class AsyncRepository:
 
     async def stop(self) -> bool:
         """End the daemon when its work is done; False if none runs."""
-        endpoint = await asyncio.to_thread(starting.find_endpoint, self.path)
+        endpoint = await in_thread(starting.find_endpoint, self.path)
         if endpoint is None:
             return False
         process = starting.open_process(endpoint.pid)
         await self._connection.send(requests.stop())
         if process is not None:
-            await asyncio.to_thread(starting.wait_for_end, process)
+            await in_thread(starting.wait_for_end, process)
         return True
 
     async def close(self) -> None:

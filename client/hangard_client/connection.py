@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from hangard.errors import Busy, Closed, Unavailable
 from hangard.wire import protocol, requests
@@ -18,6 +20,7 @@ from hangard_client import starting
 from hangard_client.transport import UnixTransport
 from hangard_client.windows import Windows
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 ATTEMPTS_MAX = 5
@@ -85,7 +88,7 @@ class Connection:
             if self._transport is not None:
                 return self._transport
             for attempt in range(ATTEMPTS_MAX):
-                endpoint = await asyncio.to_thread(
+                endpoint = await in_thread(
                     starting.find_or_start, self.repository, idle_s=self._idle_s
                 )
                 transport = UnixTransport(endpoint.socket)
@@ -115,7 +118,7 @@ class Connection:
             if self._shared_memory and self.endpoint is not None and self.endpoint.windows_socket:
                 with contextlib.suppress(Unavailable):
                     path = self.endpoint.windows_socket
-                    self._windows = await asyncio.to_thread(Windows, path)
+                    self._windows = await in_thread(Windows, path)
         return self._windows
 
     def drop_windows(self) -> None:
@@ -150,3 +153,10 @@ class Connection:
 
 
 _WORTH_WAITING = frozenset({"queue-full", "memory-limit", "upload-limit", "busy"})
+
+
+async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run what blocks in a thread; at the interpreter's end, when no thread can be had, here."""
+    if threading.main_thread().is_alive():
+        return await asyncio.to_thread(work, *args, **kwargs)
+    return work(*args, **kwargs)
