@@ -25,7 +25,7 @@ PIECE_BODY_BYTES_MAX = PIECE_BYTES_MAX + REQUEST_HEADER_BYTES_MAX
 
 # Memory of the daemon
 MEMORY_BYTES_MAX = 512 * MIB  # request bodies, private copies and windows together
-WINDOW_BYTES = 1 * MIB
+WINDOW_BYTES = 2 * MIB
 WINDOWS_PER_CLIENT_MAX = 2
 CACHE_BYTES_MAX = 64 * MIB  # nodes and locations in one reader
 

@@ -73,6 +73,11 @@ class AsyncCheckout:
     def __len__(self) -> int:
         return len(self._open())
 
+    def __repr__(self) -> str:
+        state = "closed" if self._tree is None else ", ".join(self) or "no columns"
+        commit = self.commit_digest.hex()[:12] if self.commit_digest else "no commit yet"
+        return f"<{type(self).__name__} of {commit}: {state}>"
+
     async def close(self) -> None:
         """May be called twice; arrays that were read stay valid."""
         if self._tree is not None:
@@ -149,6 +154,9 @@ class AsyncWriteCheckout:
 
     def __len__(self) -> int:
         return len(self._staging.columns)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self.branch!r}, session {self.session}>"
 
     async def add_ndarray_column(
         self,

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from hangard_ext.treekey import decode_key
 
 from hangard.errors import Busy, Closed, HangardError, Unavailable, UnknownSession
 from hangard.limits import CONFLICT_KEYS_MAX, PIECE_BYTES_MAX, REQUEST_KEYS_MAX
@@ -304,11 +305,11 @@ def row_buffer(batch: Batch) -> Any:
 
 
 def named_keys(batch: Batch) -> list[list[Any]]:
-    """[column, encoded key] of the first keys of a batch, as ``details["keys"]`` lists them."""
+    """[column, key] of the first keys of a batch, as ``details["keys"]`` lists them."""
     result: list[list[Any]] = []
     for blob, ends in (batch.keys, batch.deleted):
         start = 0
         for end in ends[: CONFLICT_KEYS_MAX - len(result)].tolist():
-            result.append([batch.column, blob[start:end]])
+            result.append([batch.column, decode_key(blob[start:end])])
             start = end
     return result

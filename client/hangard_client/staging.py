@@ -15,9 +15,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import numpy.typing as npt
-from hangard_ext.treekey import decode_key
 
-from hangard.errors import Closed, HangardError, UnknownColumn
+from hangard.errors import Closed, UnknownColumn
 from hangard.limits import LOG_ROWS_BYTES_MAX
 from hangard.model.keys import PackedKeys, encode_key
 from hangard.model.schema import Schema
@@ -216,12 +215,6 @@ class Staging:
             "this write checkout was opened before a fork; open another in this process",
             code="forked",
         )
-
-
-def readable_keys(error: HangardError) -> list[tuple[str, Any]]:
-    """(column, key) pairs that an error's details name, for people."""
-    pairs = error.details.get("keys", [])
-    return [(column, decode_key(key) if key else None) for column, key in pairs]
 
 
 def encoded_key(key: object) -> bytes:

@@ -297,15 +297,15 @@ def as_hangard_error(error: BaseException) -> HangardError:
 def describe_failures(failures: Sequence[tuple[Work, HangardError]]) -> HangardError:
     """One error for changes that were accepted and then failed; it names the keys.
 
-    Class and code are those of the first; ``details["keys"]`` lists [column, encoded key] pairs.
+    Class and code are those of the first; ``details["keys"]`` lists [column, key] pairs.
     """
     first = failures[0][1]
     total = sum(len(work.keys[1]) for work, _ in failures)
-    pairs: list[tuple[str, bytes]] = []
+    pairs: list[list[object]] = []
     for work, _ in failures:
         keys = first_keys(work.keys, CONFLICT_KEYS_MAX - len(pairs))
-        pairs += [(work.column, key) for key in keys]
-    names = ", ".join(f"{column}[{_readable(key)}]" for column, key in pairs[:KEYS_NAMED_MAX])
+        pairs += [[work.column, _decoded(key)] for key in keys]
+    names = ", ".join(f"{column}[{key!r}]" for column, key in pairs[:KEYS_NAMED_MAX])
     more = f" and {total - KEYS_NAMED_MAX} more" if total > KEYS_NAMED_MAX else ""
     details = {**first.details, "keys": pairs, "total": total}
     return type(first)(
@@ -322,8 +322,8 @@ def first_keys(keys: PackedKeys, count: int) -> list[bytes]:
     return [bytes(blob[start:stop]) for start, stop in pairwise([0, *stops])]
 
 
-def _readable(key: bytes) -> str:
+def _decoded(key: bytes) -> object:
     try:
-        return repr(decode_key(key))
+        return decode_key(key)
     except ValueError:
-        return repr(key)
+        return key
