@@ -29,6 +29,7 @@ from hangard.wire.messages import (
 )
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
 from hangard_client.overlay import Overlay
+from hangard_client.remote import RemoteTree
 from hangard_client.schemas import changed_backend, new_schema
 from hangard_client.sender import Sender
 from hangard_client.staging import Staging, Start
@@ -47,8 +48,8 @@ class UncommittedWarning(UserWarning):
 class AsyncCheckout:
     """The columns of one commit, by name; it never changes."""
 
-    def __init__(self, tree: TreeReader) -> None:
-        self._tree: TreeReader | None = tree
+    def __init__(self, tree: TreeReader | RemoteTree) -> None:
+        self._tree: TreeReader | RemoteTree | None = tree
         self._columns: dict[str, AsyncColumn] = {}
         self.commit_digest: Digest | None = tree.commit
 
@@ -90,7 +91,7 @@ class AsyncCheckout:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _open(self) -> TreeReader:
+    def _open(self) -> TreeReader | RemoteTree:
         if self._tree is None:
             raise Closed("the checkout is closed")
         return self._tree

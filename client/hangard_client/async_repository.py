@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hangard.config import find_author
-from hangard.errors import Closed, InvalidRequest, NoRepository, UnknownRevision
+from hangard.errors import Closed, HangardError, InvalidRequest, NoRepository, UnknownRevision
 from hangard.model.commit import Digest
 from hangard.reading.differences import ColumnChanges
 from hangard.reading.snapshot import RepositoryReader
@@ -19,6 +19,7 @@ from hangard_client import starting
 from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, Opening
 from hangard_client.connection import Connection, in_thread
 from hangard_client.history import LogEntry
+from hangard_client.remote import LOCAL_FAILURES, RemoteSource, RemoteTree
 from hangard_client.sender import Sender
 from hangard_client.staging import Start
 
@@ -48,6 +49,8 @@ class AsyncRepository:
     ) -> None:
         self.path = Path(path).absolute()
         self._author = user_name, user_email
+        self._idle_s = idle_s
+        self._remote: RemoteSource | None = None
         self._start: Start | None = None
         self._reader: RepositoryReader | None = None
         self._connection = Connection(self.path, idle_s=idle_s, shared_memory=shared_memory)
@@ -181,6 +184,9 @@ class AsyncRepository:
         return self._reader
 
     def close_files(self) -> None:
+        remote, self._remote = self._remote, None
+        if remote is not None:
+            remote.close()
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
@@ -206,6 +212,22 @@ class AsyncRepository:
             raise InvalidRequest(
                 "give one of revision, branch and commit", code="several-revisions"
             )
+        try:
+            return self._read_local(reader, given, branch, commit)
+        except HangardError as error:
+            if error.code not in LOCAL_FAILURES or not given:
+                raise
+        if self._remote is None:
+            self._remote = RemoteSource(Connection(self.path, idle_s=self._idle_s))
+        return AsyncCheckout(RemoteTree(self._remote, given[0]))
+
+    def _read_local(
+        self,
+        reader: RepositoryReader,
+        given: list[str | bytes],
+        branch: str | None,
+        commit: str | bytes | None,
+    ) -> AsyncCheckout:
         name = branch if branch is not None else given[0] if given else self._only_branch()
         if commit is None and isinstance(name, str) and (branch or name in reader.branches()):
             return AsyncCheckout(reader.checkout_commit(reader.branch(name)))

@@ -17,6 +17,7 @@ from hangard.daemon.changes import ChangeHandlers
 from hangard.daemon.connection import Connections
 from hangard.daemon.events import EventHandler, EventLog
 from hangard.daemon.lookups import LookupHandlers
+from hangard.daemon.reads import ReadHandlers
 from hangard.daemon.routes import Router
 from hangard.daemon.service import Service
 from hangard.daemon.sessions import SessionHandlers
@@ -132,6 +133,7 @@ def build_router(service: Service) -> tuple[Router, SessionHandlers]:
     sessions = SessionHandlers(service)
     changes = ChangeHandlers(service)
     lookups = LookupHandlers(service)
+    reads = ReadHandlers(service)
     frames = partial(router.frames, memory=service.memory, bytes_max=REQUEST_BODY_BYTES_MAX)
 
     router.query(protocol.HELLO, sessions.hello)
@@ -154,6 +156,9 @@ def build_router(service: Service) -> tuple[Router, SessionHandlers]:
     )
     frames(protocol.STAGED, lookups.staged)
     router.message(protocol.STAGED_KEYS, messages.StagedKeysRequest, lookups.staged_keys)
+    router.message(protocol.TREE, messages.OpenTree, reads.tree)
+    router.message(protocol.NODE, messages.NodeRequest, reads.node)
+    frames(protocol.SAMPLES, reads.samples)
     router.message(protocol.BRANCH_CREATE, messages.CreateBranch, sessions.create_branch)
     router.message(protocol.BRANCH_DELETE, messages.DeleteBranch, sessions.delete_branch)
     router.message(protocol.HEAD, messages.SetHead, sessions.set_head)

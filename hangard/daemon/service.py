@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from hangard.daemon.uploads import Uploads
 from hangard.daemon.windows import Windows
 from hangard.errors import Busy, Closed
 from hangard.limits import MEMORY_BYTES_MAX, PIECE_BODY_BYTES_MAX
+from hangard.reading.snapshot import RepositoryReader
 from hangard.repository.repository import Repository
 from hangard.repository.session import Session
 from hangard.repository.sessions import session_info
@@ -44,6 +46,8 @@ class Service:
         self.leases: dict[str, asyncio.Future[None]] = {}
         self.stop_wanted = asyncio.Event()
         self.draining = False
+        self._reader: RepositoryReader | None = None
+        self._reader_lock = threading.Lock()
         self.quiet = asyncio.Event()  # set while no request runs
         self.quiet.set()
         self.requests_running = 0
@@ -170,10 +174,19 @@ class Service:
             **core,
         }
 
+    def reader(self) -> RepositoryReader:
+        """The repository as clients read it, for those who cannot. Call in a thread."""
+        with self._reader_lock:
+            if self._reader is None:
+                self._reader = RepositoryReader(self.repository.path)
+            return self._reader
+
     async def close(self) -> None:
         """Apply everything that was accepted, then close the repository."""
         for session in list(self.pipelines):
             await self.drop_pipeline(session)
+        if self._reader is not None:
+            self._reader.close()
         await self.threads.control(self.repository.close)
         self.threads.close()
 

@@ -332,24 +332,51 @@ class StagedKeysAnswer(msgspec.Struct, frozen=True, kw_only=True):
     total: Count
 
 
-class ReadRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Header: read these keys of a column at a commit, for a client that cannot read the files.
-    Sections: packed keys, ends."""
+class OpenTree(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The columns of a commit, for a client that cannot read the files: by revision or digest."""
 
-    column: Name
-    count: Count
-    keys_bytes: Count
+    revision: Annotated[str, msgspec.Meta(max_length=4096)] = ""
     commit: Digest32 | None = None
-    session: Name = ""
 
 
-class ReadAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Header; sections: found (n,) u8, rows. Rows of absent keys are left out."""
+class TreeColumn(msgspec.Struct, frozen=True, array_like=True):
+    """A column of a tree: its schema and the root of its samples."""
+
+    schema: SchemaMessage
+    root: Digest32
+
+
+class TreeState(msgspec.Struct, frozen=True, kw_only=True):
+    """A tree; ``commit`` is None for a branch without a commit."""
+
+    commit: Digest32 | None
+    columns: dict[str, TreeColumn]
+
+
+class NodeRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of a column's tree."""
+
+    digest: Digest32
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """The node's bytes, as hangard_ext.treenode reads them."""
+
+    record: bytes
+
+
+class SamplesRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Header: samples by digest, all of one dtype and shape. Section: digests (n, 32)."""
 
     count: Count
+    dtype: Annotated[str, msgspec.Meta(max_length=16)]
+    shape: Annotated[tuple[Count, ...], msgspec.Meta(max_length=32)]
+
+
+class SamplesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Header; section: rows (n, *shape), little-endian, C order."""
+
     rows_bytes: Count
-    dtype: str
-    shape: tuple[int, ...]
 
 
 class CreateBranch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

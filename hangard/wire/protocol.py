@@ -36,7 +36,9 @@ STAGED_KEYS: Final = "/staged/keys"
 BRANCH_CREATE: Final = "/branches/create"
 BRANCH_DELETE: Final = "/branches/delete"
 HEAD: Final = "/head"
-READ: Final = "/read"
+TREE: Final = "/tree"
+NODE: Final = "/node"
+SAMPLES: Final = "/samples"
 
 
 def check_version(theirs: str | None, *, peer: str) -> None:

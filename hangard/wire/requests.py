@@ -121,16 +121,22 @@ def staged_keys(
     return Request("POST", protocol.STAGED_KEYS, parse, [msgspec.msgpack.encode(message)])
 
 
-def read(
-    header: messages.ReadRequest, keys: Buffer, ends: Any
-) -> Request[tuple[messages.ReadAnswer, list[memoryview]]]:
-    """The answer's sections: found, rows."""
+def open_tree(message: messages.OpenTree) -> Request[messages.TreeState]:
+    return _message(protocol.TREE, message, messages.TreeState)
 
-    def parse(body: bytes) -> tuple[messages.ReadAnswer, list[memoryview]]:
-        answer, view, offset = frames.split_header(body, messages.ReadAnswer)
-        return answer, frames.split_sections(view, offset, [answer.count, answer.rows_bytes])
 
-    return _frames(protocol.READ, header, [keys, ends], parse)
+def node(digest: bytes) -> Request[messages.Node]:
+    return _message(protocol.NODE, messages.NodeRequest(digest=digest), messages.Node)
+
+
+def samples(header: messages.SamplesRequest, digests: Any) -> Request[memoryview]:
+    """The answer is the rows' bytes."""
+
+    def parse(body: bytes) -> memoryview:
+        answer, view, offset = frames.split_header(body, messages.SamplesAnswer)
+        return frames.split_sections(view, offset, [answer.rows_bytes])[0]
+
+    return _frames(protocol.SAMPLES, header, [digests], parse)
 
 
 def create_branch(name: str, commit: bytes | None) -> Request[messages.Head]:

@@ -82,7 +82,7 @@ def test_an_unknown_path_is_not_found(daemon):
     assert (status, error_of(body).code) == (400, "wrong-method")
 
 
-@pytest.mark.parametrize("path", ["/sessions/open", "/flush", "/columns", "/stop", "/staged/keys"])
+@pytest.mark.parametrize("path", ["/sessions/open", "/flush", "/columns", "/stop", "/node"])
 @pytest.mark.parametrize("body", [b"", b"\xc1", b"\x91" * 10000, b"\x80", b"\xde\xff\xff"])
 def test_garbage_messages_are_refused(daemon, path, body):
     if (path, body) in {("/sessions/open", b"\x80"), ("/stop", b"\x80")}:
@@ -91,7 +91,7 @@ def test_garbage_messages_are_refused(daemon, path, body):
     assert (status, error_of(answer).code) == (400, "invalid-message")
 
 
-@pytest.mark.parametrize("path", ["/changes", "/commit", "/staged", "/pieces"])
+@pytest.mark.parametrize("path", ["/changes", "/commit", "/staged", "/pieces", "/samples"])
 @pytest.mark.parametrize(
     "body",
     [b"", b"\0", struct.pack("<I", 2**32 - 1), struct.pack("<I", 4) + b"\xc1\0\0\0", b"\0" * 64],
@@ -271,6 +271,29 @@ def test_pieces_that_do_not_fit_are_refused(daemon, fields, code):
     )
     status, answer = daemon.post("/pieces", b"".join(frames.encode(header, [b"rows"])))
     assert (status, error_of(answer).code) == (400, code)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"count": 2**40}, "invalid-frame"),
+        ({"shape": (2**20, 2**20)}, "sample-too-large"),
+        ({"dtype": "O"}, "unsupported-dtype"),
+        ({}, "missing-sample"),
+    ],
+)
+def test_questions_for_samples_are_checked(daemon, fields, code):
+    header = messages.SamplesRequest(**{"count": 1, "dtype": "|u1", "shape": (4,), **fields})
+    _, answer = daemon.post("/samples", b"".join(frames.encode(header, [bytes(32)])))
+    assert error_of(answer).code == code
+
+
+def test_unknown_nodes_and_trees_are_not_found(daemon):
+    node = msgspec.msgpack.encode(messages.NodeRequest(digest=bytes(32)))
+    assert error_of(daemon.post("/node", node)[1]).code == "missing-node"
+    for tree in (messages.OpenTree(revision="no"), messages.OpenTree(commit=bytes(32))):
+        status, answer = daemon.post("/tree", msgspec.msgpack.encode(tree))
+        assert (status, error_of(answer).error) == (404, "UnknownRevision")
 
 
 def test_a_slow_client_does_not_hold_others_up(daemon):
