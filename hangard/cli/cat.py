@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hangard.cli.output import print_json
 from hangard.cli.place import open_repository
-from hangard.errors import InvalidRequest
+from hangard.errors import InvalidRequest, UnknownColumn, UnknownKey
 from hangard.model.keys import Key
 
 INTEGER = re.compile(r"0|[1-9][0-9]*")
@@ -45,7 +45,11 @@ def command(
         raise click.UsageError("choose one of --npy, --png and --json")
     chosen: Key = int(key) if INTEGER.fullmatch(key) and not text_key else key
     with open_repository() as repo, repo.checkout(revision or repo.head()) as co:
-        sample = np.asarray(co[column][chosen])
+        try:
+            sample = np.asarray(co[column][chosen])
+        except (UnknownColumn, UnknownKey) as error:
+            error.message += "; what is only staged is not shown before it is committed"
+            raise
     if npy:
         write_bytes(npy_bytes(sample), output)
     elif png:

@@ -1,6 +1,6 @@
 """Exit codes, and how an error is told.
 
-0 done | 1 error | 2 wrong usage (click's own) | 3 conflict | 4 busy
+0 done | 1 error | 2 wrong usage | 3 conflict | 4 busy | 130 interrupted, as shells have it
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from hangard.cli.output import key_text
 from hangard.errors import Busy, Conflict, HangardError
 
 EXIT_ERROR = 1
+EXIT_USAGE = 2
 EXIT_CONFLICT = 3
 EXIT_BUSY = 4
+EXIT_INTERRUPTED = 130
 
 KEYS_SHOWN_MAX = 20
 
@@ -20,6 +22,8 @@ KEYS_SHOWN_MAX = 20
 def report(error: HangardError) -> int:
     """Print an error on standard error; the exit code that belongs to it."""
     print(f"error: {error.message} [{error.code}]", file=sys.stderr)
+    if error.code == "no-author":
+        print('Here: hangard commit -m MESSAGE --author "Name <email>"', file=sys.stderr)
     if not isinstance(error, Conflict):
         return EXIT_BUSY if isinstance(error, Busy) else EXIT_ERROR
     keys = error.details.get("keys", [])

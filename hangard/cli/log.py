@@ -28,6 +28,8 @@ def command(
     if as_json:
         print_json([commit_record(entry) for entry in entries])
         return
+    if not entries:
+        click.echo("no commit yet", err=True)
     if graph:
         rows = draw((entry.digest, entry.parents) for entry in entries)
     else:

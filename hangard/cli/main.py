@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import hangard
-from hangard.cli.exits import report
+from hangard.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, report
 from hangard.errors import HangardError
 
 # verb -> module below hangard.cli that has its ``command``; imported only when it is used, so that
@@ -47,6 +47,21 @@ class Verbs(click.Group):
         module = importlib.import_module(f"hangard.cli.{VERBS[cmd_name]}")
         command: click.Command = module.command
         return command
+
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """As click's, but wrong usage is told as every other error is."""
+        settings["standalone_mode"] = False
+        try:
+            code = super().main(*args, **settings)
+        except click.UsageError as error:
+            if error.ctx is not None:
+                click.echo(error.ctx.get_usage(), err=True)
+            click.echo(f"error: {error.format_message()}", err=True)
+            code = EXIT_USAGE
+        except click.Abort:
+            click.echo("error: interrupted", err=True)
+            code = EXIT_INTERRUPTED
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

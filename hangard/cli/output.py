@@ -44,6 +44,11 @@ def human_bytes(count: float) -> str:
     return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
 
 
+def counted(number: int, noun: str) -> str:
+    """3, 'sample' -> '3 samples'."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def date_text(time_ns: int) -> str:
     """A moment as ISO 8601 in local time with its offset, to the second."""
     moment = datetime.fromtimestamp(time_ns // NANOSECONDS_PER_SECOND, UTC)

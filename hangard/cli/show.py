@@ -13,6 +13,7 @@ from rich.table import Table
 from hangard.cli.describe import commit_lines, commit_record
 from hangard.cli.output import console, human_bytes, key_text, print_json
 from hangard.cli.place import open_repository
+from hangard.errors import UnknownRevision
 from hangard.model.directory import DIRECTORY
 
 FORMAT_NAMES = {"00": "hdf5", "01": "hdf5-fixed", "10": "numpy", "20": "log"}
@@ -33,6 +34,11 @@ def command(
 ) -> None:
     """Show the commit REVISION (a branch or a commit; the branch of HEAD if left out)."""
     with open_repository() as repo, repo.checkout(revision or repo.head()) as co:
+        if not co.commit_digest:
+            raise UnknownRevision(
+                f"branch {revision or repo.head()!r} has no commit yet",
+                code="branch-without-commit",
+            )
         (entry,) = repo.log(co.commit_digest, limit=1)
         chosen = [co[name] for name in columns] or list(co.columns.values())
         described = [describe(column) for column in co.columns.values()]

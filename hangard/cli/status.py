@@ -8,7 +8,7 @@ from typing import Any
 import click
 from hangard_client.starting import find_endpoint
 
-from hangard.cli.output import human_bytes, print_json
+from hangard.cli.output import counted, human_bytes, print_json
 from hangard.cli.place import open_repository
 from hangard.cli.staging import DEFAULT_SESSION, find_default
 from hangard.reading.environment import acquire
@@ -39,7 +39,7 @@ def command(as_json: bool) -> None:
     elif changes is None:
         click.echo(f"staged for branch {branch}; `hangard sessions` starts the daemon and counts")
     else:
-        click.echo(f"staged for branch {branch}: {changes:,} changes")
+        click.echo(f"staged for branch {branch}: {counted(changes, 'change')}")
 
 
 def kept_for_branch(path: Path) -> str | None:
@@ -58,10 +58,10 @@ def daemon_line(daemon: dict[str, Any] | None) -> str:
     """The daemon in one line."""
     if daemon is None:
         return "daemon: not running (the next write starts it)"
-    hdf5 = daemon["hdf5_pid"]
+    others = max(0, daemon["requests_running"] - 1)  # than the one that asks
     return (
-        f"daemon: process {daemon['pid']}, HDF5 process {hdf5 or '-'}, {daemon['sessions']}"
-        f" sessions, {daemon['requests_running']} requests running,"
+        f"daemon: process {daemon['pid']}, HDF5 process {daemon['hdf5_pid'] or '-'},"
+        f" {counted(daemon['sessions'], 'session')}, {counted(others, 'request')} running,"
         f" {sum(daemon['queues'].values())} queued,"
         f" {human_bytes(daemon['memory_bytes'])} of {human_bytes(daemon['memory_bytes_max'])} used"
     )

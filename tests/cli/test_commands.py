@@ -49,7 +49,9 @@ def test_completion_is_that_of_click(shell):
 
 
 def test_wrong_usage_ends_with_2(shell):
-    assert "No such command" in shell.fails("comit", code=2)
+    message = shell.fails("comit", code=2)
+    assert message.startswith("Usage: ")
+    assert "\nerror: No such command" in message
     assert "Missing option" in shell.fails("commit", code=2)
     assert "does not exist" in shell.fails("-C", "nowhere", "log", code=2)
 
@@ -94,6 +96,10 @@ def test_the_first_branch_has_the_name_that_was_asked_for(shell):
     assert shell.json("-C", "sub/folder", "branch", "list") == [
         {"name": "trunk", "commit": None, "head": True}
     ]
+    assert shell.json("-C", "sub/folder", "log") == []
+    assert shell.run("-C", "sub/folder", "log").stderr == "no commit yet\n"
+    for verb in (["show"], ["diff", "trunk", "trunk"]):
+        assert "no commit yet" in shell.fails("-C", "sub/folder", *verb)
     shell("-C", "sub/folder", "stop")
 
 
@@ -182,7 +188,7 @@ def test_an_author_can_be_given_and_must_be_known(repository):
     repository("import", "images", "rows.npy")
     assert "Name <email>" in repository.fails("commit", "-m", "x", "--author", "Bob", code=2)
     repository.environment |= {"GIT_AUTHOR_NAME": None, "GIT_AUTHOR_EMAIL": None}
-    assert "error: " in repository.fails("commit", "-m", "x")
+    assert '--author "Name <email>"' in repository.fails("commit", "-m", "x")
     repository("commit", "-m", "x", "--author", "Bob <bob@example.org>")
     assert repository.json("log")[0]["author"] == {"name": "Bob", "email": "bob@example.org"}
 
@@ -290,6 +296,8 @@ def test_cat_writes_text_json_npy_and_png(filled):
 def test_cat_of_what_is_not_there_names_it(filled):
     assert "77" in filled.fails("cat", "images", "77")
     assert "'pictures'" in filled.fails("cat", "pictures", "1")
+    filled("import", "pictures", "rows.npy")
+    assert "only staged" in filled.fails("cat", "pictures", "1")
     assert "3" in filled.fails("cat", "images", "3", "--text-key")
     assert "nowhere" in filled.fails("cat", "images", "3", "-r", "nowhere")
 

@@ -13,6 +13,7 @@ from rich.progress import (
 )
 
 from hangard.cli.demo import messages
+from hangard.cli.output import counted
 
 
 class Bars:
@@ -65,21 +66,19 @@ class Bars:
         self._samples[number] += message.samples
         self._commits[number] += message.commits
         self.rebased += message.rebased
-        self._progress.update(self._overall, advance=message.samples, commits=counted(self.commits))
+        self._progress.update(
+            self._overall, advance=message.samples, commits=counted(self.commits, "commit")
+        )
         if self._tasks:
-            commits = counted(self._commits[number])
+            commits = counted(self._commits[number], "commit")
             self._progress.update(self._tasks[number], advance=message.samples, commits=commits)
         done = self._samples[number] == self._totals[number] and message.samples
         if not self._console.is_terminal and (message.commits or (done and not self._tasks)):
             self._console.print(self._line(number))
 
     def _line(self, number: int) -> str:
-        commits = counted(self._commits[number])
         samples = f"{self._samples[number]:,} of {self._totals[number]:,} samples"
-        return f"{self._names[number]}: {samples}{', ' if commits else ''}{commits}"
-
-
-def counted(commits: int) -> str:
-    if not commits:
-        return ""
-    return f"{commits} commit" + ("s" if commits > 1 else "")
+        commits = self._commits[number]
+        return f"{self._names[number]}: {samples}" + (
+            f", {counted(commits, 'commit')}" if commits else ""
+        )

@@ -21,7 +21,7 @@ from rich.progress import (
 from hangard.cli.importing.arrays import open_hdf5, open_npy, open_npz
 from hangard.cli.importing.images import Images, is_image
 from hangard.cli.importing.samples import Samples
-from hangard.cli.output import human_bytes, print_json, progress_console
+from hangard.cli.output import counted, human_bytes, print_json, progress_console
 from hangard.cli.place import open_repository
 from hangard.cli.staging import default_session
 
@@ -95,7 +95,8 @@ def command(
     if as_json:
         print_json(done)
         return
-    what = f"{done.samples:,} samples, {human_bytes(done.sample_bytes)}, into column {column!r}"
+    size = f"{counted(done.samples, 'sample')}, {human_bytes(done.sample_bytes)},"
+    what = f"{size} into column {column!r}"
     if commit is None:
         click.echo(f"Staged {what} for branch {done.branch}. Next: hangard commit -m MESSAGE")
     else:
