@@ -12,7 +12,7 @@ def test_permanent_names():
     assert directory.data_path(20, 2**32 - 1) == "log/ffffffff.log"
     assert directory.rows_path("segments/10/0000001a.npy") == "segments/10/0000001a.npy.rows"
     assert directory.run_path(3) == "runs/00000003.run"
-    assert directory.journal_path("ab12") == "sessions/ab12.journal"
+    assert directory.journal_path("ab12") == "sessions/ab12.0.journal"
 
 
 def test_an_unknown_format_code_names_no_file():
