@@ -72,8 +72,12 @@ def encode_journal_record(record: JournalRecord) -> bytes:
     return struct.pack("<II", len(payload), checksum) + tail + payload
 
 
-def scan_journal(content: bytes | memoryview) -> Iterator[tuple[JournalRecord, int]]:
-    """The valid records with the offset behind each, up to the first torn one.
+def scan_journal(
+    content: bytes | memoryview, start: int = 0
+) -> Iterator[tuple[JournalRecord, int]]:
+    """The valid records from byte ``start`` on, with the offset behind each, up to a torn one.
+
+    ``start`` is 0 or an offset that an earlier scan gave.
 
     Errors: Corrupt (``not-a-journal``) for a wrong header; a file shorter than one is empty.
     """
@@ -82,7 +86,7 @@ def scan_journal(content: bytes | memoryview) -> Iterator[tuple[JournalRecord, i
         return
     if bytes(view[:12]) != HEADER[:12]:
         raise Corrupt("not a session journal, or one of a newer version", code="not-a-journal")
-    offset = len(HEADER)
+    offset = max(start, len(HEADER))
     while offset + _HEAD.size <= len(view):
         length, checksum, sequence, kind, name_bytes, _, n = _HEAD.unpack_from(view, offset)
         start = offset + _HEAD.size

@@ -9,64 +9,77 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from hangard.backends.disk import Disk
 from hangard.encoding.journal import (
     HEADER,
     JournalRecord,
     encode_journal_record,
     scan_journal,
 )
-from hangard.errors import NoSpace
+from hangard.errors import Closed
 
 
 class JournalWriter:
-    """Appends records to one session's journal; a record that fails half-way is cut off again."""
+    """Appends records to one session's journal.
 
-    def __init__(self, path: Path, *, length_bytes: int = 0) -> None:
-        """Open, or create; ``length_bytes`` is where the valid part of an existing one ends.
+    The file is made by the first append, so that a session which changes nothing costs no file, and
+    a commit that begins a new journal cannot fail on it.
+    """
 
-        Errors: NoSpace, OSError.
-        """
+    def __init__(self, path: Path, disk: Disk, *, length_bytes: int = 0) -> None:
+        """Go on behind byte ``length_bytes``: what lies there is no part of the journal."""
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self.length_bytes = length_bytes
-        if length_bytes == 0:
-            self._write(HEADER)
+        self.length_bytes = max(length_bytes, len(HEADER))
+        self._disk = disk
+        self._fd = -1
+        self._closed = False
 
     def append(self, record: JournalRecord) -> int:
-        """Write a record; the journal's length behind it. Errors: NoSpace, OSError."""
-        self._write(encode_journal_record(record))
+        """Write a record; the journal's length behind it. Errors: NoSpace, OSError, Closed.
+
+        One that fails half-way is written over by the next.
+        """
+        if self._closed:
+            raise Closed(f"journal {self.path.name} is closed", code="session-closed")
+        if self._fd < 0:
+            self._open()
+        payload = encode_journal_record(record)
+        self._disk.write(self._fd, payload, self.length_bytes)
+        self.length_bytes += len(payload)
         return self.length_bytes
+
+    def _open(self) -> None:
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # Records of a state that is gone would count as valid once those before them are.
+            if os.fstat(fd).st_size > self.length_bytes:
+                os.ftruncate(fd, self.length_bytes)
+            self._disk.write(fd, HEADER, 0)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
 
     def close(self) -> None:
         """Close the file; may be called twice."""
+        self._closed = True
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
-    def _write(self, payload: bytes) -> None:
-        view, offset = memoryview(payload), self.length_bytes
-        try:
-            while view:
-                written = os.pwrite(self._fd, view, offset)
-                view, offset = view[written:], offset + written
-        except OSError as error:
-            # The next record is written over the torn one, so a reader never sees beyond it.
-            raise NoSpace(
-                f"cannot write the session journal {self.path.name}: {error.strerror}",
-                code="journal-not-written",
-            ) from error
-        self.length_bytes = offset
+    def reopen(self) -> None:
+        """Take appends again."""
+        self._closed = False
 
 
-def read_journal(path: Path, start_bytes: int) -> tuple[list[JournalRecord], int]:
-    """The records from ``start_bytes`` on, and where the valid part ends (0: no journal)."""
+def read_journal(path: Path, start_bytes: int) -> list[tuple[JournalRecord, int]]:
+    """The valid records from ``start_bytes`` on, each with the offset behind it.
+
+    ``start_bytes`` is 0 or such an offset; before it the journal may be damaged, or gone with a
+    power cut. Errors: Corrupt (``not-a-journal``).
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return [], 0
-    records, length = [], min(len(content), len(HEADER))
-    for record, end in scan_journal(content):
-        if end > start_bytes:
-            records.append(record)
-        length = end
-    return records, length if length >= len(HEADER) else 0
+        return []
+    return list(scan_journal(content, start_bytes))

@@ -8,7 +8,7 @@ records may have reached the disk in any order. Every file that was open is seal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,6 @@ from hangard.backends.hdf5_writer import Hdf5Writer
 from hangard.backends.log import scan_log
 from hangard.backends.numpy_segment import seal_abandoned
 from hangard.db.environment import WritableEnvironment
-from hangard.encoding.journal import KIND_PUT, JournalRecord
 from hangard.encoding.records import HEADS, SessionRecord
 from hangard.encoding.rows import scan_rows
 from hangard.errors import Corrupt
@@ -181,17 +180,6 @@ def _named(file: Path, record: FileRecord, start: int) -> tuple[Bytes, Bytes, in
         return scan_log(file, record.number, start)
     rows = Path(rows_path(str(file)))
     return scan_rows(rows.read_bytes() if rows.exists() else b"", start)
-
-
-def replayable(
-    records: Iterable[JournalRecord],
-    find_many: Callable[[Bytes], tuple[Bytes, npt.NDArray[np.bool_]]],
-) -> Iterator[JournalRecord]:
-    """The records of a journal up to the first that names a digest which is not stored."""
-    for record in records:
-        if record.kind == KIND_PUT and not find_many(record.digests)[1].all():
-            return
-        yield record
 
 
 def _data_files(directory: Path) -> Iterator[tuple[str, FileKind, int]]:

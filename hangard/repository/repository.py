@@ -16,7 +16,7 @@ import numpy.typing as npt
 from hangard.backends.disk import Disk
 from hangard.db.environment import WritableEnvironment, create_directory
 from hangard.db.writer import Writer
-from hangard.encoding.records import HEADS, SessionRecord
+from hangard.encoding.records import HEADS
 from hangard.errors import (
     Busy,
     Closed,
@@ -44,10 +44,11 @@ from hangard.repository.committing import (
     session_record,
 )
 from hangard.repository.history import is_ancestor
-from hangard.repository.journals import read_journal
+from hangard.repository.journals import JournalWriter
 from hangard.repository.maintenance import RunMerger
 from hangard.repository.nodes import Nodes
 from hangard.repository.objects import Objects
+from hangard.repository.resuming import resume
 from hangard.repository.segments import SegmentFactory
 from hangard.repository.session import Session
 from hangard.repository.sessions import DeleteSession, PutSession, on_other_branch, session_info
@@ -101,6 +102,7 @@ class Repository:
         self.path = env.directory.parent
         self.epoch = secrets.token_bytes(16)
         self._env = env
+        self._disk = disk
         self._clock = clock
         self._lock = threading.RLock()
         self._sessions: dict[str, Session] = {}
@@ -128,7 +130,9 @@ class Repository:
         self._writer = Writer(env, before_group=hooks.before_group, after_group=hooks.after_group)
         self._merger = RunMerger(self._index, self._writer, self._storage.take_number)
         for record in found.sessions:
-            self._resume(record)
+            self._sessions[record.id] = resume(
+                record, self._journals(record.id), self._objects, self._storage.find_many
+            )
 
     # Sessions
 
@@ -181,7 +185,14 @@ class Repository:
             self._sessions[identity] = session
             if exclusive:
                 self._leased = identity
-        self._writer.run(PutSession(session_record(session, session.snapshot(), base)))
+        try:
+            self._writer.run(PutSession(session_record(session, session.snapshot(), base)))
+        except BaseException:
+            self.release_session(identity)
+            with self._lock:
+                self._sessions.pop(identity, None)
+            session.close()
+            raise
         return session
 
     def session(self, identity: str) -> Session:
@@ -215,6 +226,12 @@ class Repository:
             session.close()
             self._writer.run(DeleteSession(identity))
             session.remove_journal()
+        except BaseException:
+            # It is in the database still, and would be back after a restart: so it is here.
+            session.reopen()
+            with self._lock:
+                self._sessions[identity] = session
+            raise
         finally:
             with self._lock:
                 self._ending.discard(identity)
@@ -454,9 +471,13 @@ class Repository:
         for identity in expired:
             self.close_session(identity, abort=True)
 
-    def _journals(self, identity: str) -> Callable[[int], Path]:
-        """Where the journals of a session lie, by generation."""
-        return lambda generation: self._env.directory / journal_path(identity, generation)
+    def _journals(self, identity: str) -> Callable[[int, int], JournalWriter]:
+        """The journals of a session, by generation, to go on with behind so many bytes."""
+        return lambda generation, length_bytes: JournalWriter(
+            self._env.directory / journal_path(identity, generation),
+            self._disk,
+            length_bytes=length_bytes,
+        )
 
     def _evict(self) -> bool:
         """End the session without changes that nobody used for longest, if nobody used it lately.
@@ -473,28 +494,3 @@ class Repository:
             return False
         self.close_session(min(idle, key=lambda session: session.used_ns).id, abort=True)
         return True
-
-    def _resume(self, record: SessionRecord) -> None:
-        """Bring a session of an earlier life back, with what its journal holds."""
-        journals = self._journals(record.id)
-        records, length = read_journal(journals(record.journal), record.consumed_bytes)
-        base = record.base or None
-        tree = self._objects.commit_tree(base) if base else {}
-        session = Session(
-            identity=record.id,
-            branch=record.branch,
-            base=base,
-            base_tree=tree,
-            base_schemas=self._objects.schemas(tree),
-            opened_ns=record.created_ns,
-            user=record.user,
-            pid=record.pid,
-            exclusive=record.exclusive,
-            journals=journals,
-            generation=record.journal,
-            journal_bytes=length,
-            streams=record.streams,
-        )
-        session.used_ns = record.used_ns
-        session.replay(recovery.replayable(records, self._storage.find_many))
-        self._sessions[record.id] = session

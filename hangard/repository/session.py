@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from hangard.encoding.journal import KIND_SKIP, JournalRecord
-from hangard.errors import AlreadyExists, Closed, InvalidRequest, UnknownColumn
+from hangard.errors import (
+    AlreadyExists,
+    Closed,
+    Corrupt,
+    HangardError,
+    InvalidRequest,
+    UnknownColumn,
+)
 from hangard.limits import COLUMNS_PER_TREE_MAX, JOURNAL_BYTES_MAX
 from hangard.model.commit import Digest, Tree
 from hangard.model.names import check_column_name
@@ -67,7 +74,7 @@ class Session:
         user: str = "",
         pid: int = 0,
         exclusive: bool = False,
-        journals: Callable[[int], Path],
+        journals: Callable[[int, int], JournalWriter],
         generation: int = 0,
         journal_bytes: int = 0,
         streams: Mapping[int, int] | None = None,
@@ -89,7 +96,7 @@ class Session:
         self._attached = 0
         self._journals = journals
         self.generation = generation
-        self._journal = JournalWriter(journals(generation), length_bytes=journal_bytes)
+        self._journal = journals(generation, journal_bytes)
         self._closed = False
         self._lock = threading.RLock()
 
@@ -176,8 +183,10 @@ class Session:
         stream = sequence >> STREAM_BITS
         with self._lock:
             if sequence == self._streams.get(stream, stream << STREAM_BITS) + 1:
-                self._journal.append(JournalRecord(sequence, KIND_SKIP))
                 self._streams[stream] = sequence
+                # On a full disk the changes behind it must be taken once there is space again.
+                with suppress(HangardError, OSError):
+                    self._journal.append(JournalRecord(sequence, KIND_SKIP))
 
     def check_contains(self, last_sequence: int) -> None:
         """Errors: Closed (``staged-changes-lost``) if changes up to that number are missing."""
@@ -187,12 +196,25 @@ class Session:
             if applied < last_sequence:
                 raise staged_changes_lost(self.id, applied + 1, last_sequence)
 
-    def replay(self, records: Iterable[JournalRecord]) -> None:
-        """Stage again what a journal holds; used before the session is served."""
-        for record in records:
-            self._streams[record.sequence >> STREAM_BITS] = record.sequence
+    def replay(self, records: Iterable[tuple[JournalRecord, int]]) -> None:
+        """Stage again what the journal holds: records, each with the offset behind it. The next
+        change follows the last of them. Used before the session is served.
+
+        Errors: Corrupt (``damaged-journal``) at the first record that cannot follow those before.
+        """
+        for record, end_bytes in records:
             if record.kind != KIND_SKIP:
-                self._stage(from_journal(record, self.columns()))
+                change = from_journal(record, self.columns())
+                try:
+                    self._check(change)
+                except HangardError as error:
+                    raise Corrupt(
+                        f"the journal of session {self.id} does not fit it: {error}",
+                        code="damaged-journal",
+                    ) from error
+                self._stage(change)
+            self._streams[record.sequence >> STREAM_BITS] = record.sequence
+            self._journal.length_bytes = end_bytes
 
     def find(self, column: str, blob: bytes, ends: Ends) -> tuple[npt.NDArray[np.uint8], Digests]:
         """Staged states and digests of packed keys (staging.StagedColumn.find)."""
@@ -242,6 +264,11 @@ class Session:
         self._columns.clear()
 
     @property
+    def journal_bytes(self) -> int:
+        """Length of the journal's valid part."""
+        return self._journal.length_bytes
+
+    @property
     def wants_new_journal(self) -> bool:
         """Whether the next commit's record should name a new, empty journal."""
         return self._journal.length_bytes > JOURNAL_BYTES_MAX
@@ -249,9 +276,9 @@ class Session:
     def _begin_journal(self) -> None:
         old = self._journal
         self.generation += 1
-        self._journal = JournalWriter(self._journals(self.generation))
+        self._journal = self._journals(self.generation, 0)
         old.close()
-        old.path.unlink()
+        old.path.unlink(missing_ok=True)
 
     def remove_journal(self) -> None:
         """Unlink the journal of a session that has ended."""
@@ -262,6 +289,12 @@ class Session:
         with self._lock:
             self._closed = True
             self._journal.close()
+
+    def reopen(self) -> None:
+        """Take changes again: what was to follow ``close`` failed."""
+        with self._lock:
+            self._closed = False
+            self._journal.reopen()
 
     @property
     def memory_bytes(self) -> int:

@@ -61,6 +61,66 @@ def test_a_power_cut_keeps_commits_and_refuses_what_was_only_staged(tmp_path: Pa
     repository.close()
 
 
+def cut_and_stage_again(path: Path, session: str) -> int:
+    """Open after a power cut, and stage one sample more."""
+    repository = Repository.open(path, boot_id=b"another boot")
+    writer = Writer(repository, repository.session(session))
+    writer.put("a", (range(5000, 5003), batch(3, 5)))
+    return writer.sent
+
+
+@pytest.mark.parametrize("journal", ["kept", "lost"])
+def test_what_is_staged_after_a_power_cut_survives_a_kill(tmp_path: Path, journal: str) -> None:
+    _, session, _ = live_and_die(commit_and_stage, tmp_path, "10", 2000)
+    if journal == "lost":
+        for file in (directory_of(tmp_path) / "sessions").iterdir():
+            file.write_bytes(b"")
+    sent = live_and_die(cut_and_stage_again, tmp_path, session)
+    repository = Repository.open(tmp_path, boot_id=b"another boot")
+    writer = Writer(repository, repository.session(session))
+    result = writer.commit("after the kill", last_sequence=sent)
+    samples = read_commit(repository, result.digest)["a"]
+    assert len(samples) == 2003
+    assert np.array_equal(samples[5002], batch(3, 5)[2])
+    repository.close()
+
+
+def test_a_damaged_journal_costs_the_changes_behind_the_damage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, session, sent = live_and_die(commit_and_stage, tmp_path, "10", 2000)
+    (journal,) = (directory_of(tmp_path) / "sessions").iterdir()
+    content = bytearray(journal.read_bytes())
+    content[-10] ^= 1  # in the deletion, which came last
+    journal.write_bytes(content)
+    repository = Repository.open(tmp_path)
+    assert journal.name in caplog.text
+    writer = Writer(repository, repository.session(session))
+    with pytest.raises(Closed) as caught:
+        writer.commit("after the damage", last_sequence=sent)
+    assert caught.value.code == "staged-changes-lost"
+    samples = read_commit(repository, writer.commit("what is left").digest)["a"]
+    assert list(samples) == list(range(4000))
+    repository.close()
+
+
+@pytest.mark.parametrize("position", [0, 8, 20])
+def test_a_journal_that_is_none_any_more_does_not_keep_the_repository_closed(
+    tmp_path: Path, position: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    commit, session, _ = live_and_die(commit_and_stage, tmp_path, "10", 3)
+    (journal,) = (directory_of(tmp_path) / "sessions").iterdir()
+    content = bytearray(journal.read_bytes())
+    content[position] ^= 1
+    journal.write_bytes(content)
+    repository = Repository.open(tmp_path)
+    assert len(read_commit(repository, commit)["a"]) == 3
+    writer = Writer(repository, repository.session(session))
+    writer.put("a", (range(100, 103), batch(3, 9)))
+    assert 102 in read_commit(repository, writer.commit().digest)["a"]
+    repository.close()
+
+
 def test_a_session_without_changes_ends_with_its_client(tmp_path: Path) -> None:
     repository = open_new(tmp_path)
     writer = Writer(repository)
