@@ -54,7 +54,7 @@ class NumpySegment:
         self._closing = threading.Lock()  # taken before _lock; keeps the files open during a sync
         self._row_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         self._rows = 0
-        self._synced_rows = 0
+        self._synced_bytes = 0  # of the .rows file: it grows last
         self._fd = create_file(disk, path, npy_header(dtype, shape, 0))
         self._reservation = Reservation(disk, self._fd, HEADER_BYTES)
         try:
@@ -106,11 +106,11 @@ class NumpySegment:
             self._sync()
 
     def _sync(self) -> None:
-        rows = self._rows
-        if self._fd >= 0 and rows != self._synced_rows:
+        length = self.rows_bytes
+        if self._fd >= 0 and length != self._synced_bytes:
             self._disk.sync(self._fd)
             self._rows_file.sync()
-            self._synced_rows = rows
+            self._synced_bytes = length
 
     def seal(self) -> None:
         with self._closing, self._lock:
@@ -118,7 +118,7 @@ class NumpySegment:
                 return
             self._disk.write(self._fd, npy_header(self._dtype, self._shape, self._rows), 0)
             self._disk.release_reserved(self._fd)
-            self._synced_rows = -1  # the header is new
+            self._synced_bytes = -1  # the header is new
             self._sync()
             self._close()
 

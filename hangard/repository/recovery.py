@@ -134,6 +134,8 @@ class _Takeover:
             digests, specs = self._rebuilt(file, record, end)
         if record.kind == "numpy":
             seal_abandoned(file, self._count(file, end), self.disk)
+        if len(digests):
+            self._sync(file)
         self.found.index.add(digests, specs)
         self.found.files[path] = msgspec.structs.replace(
             record,
@@ -141,6 +143,21 @@ class _Takeover:
             length_bytes=end if record.kind == "log" else file.stat().st_size,
             indexed_bytes=end,
         )
+
+    def _sync(self, file: Path) -> None:
+        """The last life may have left it in the kernel's cache only; now commits may name it."""
+        for path in (file, Path(rows_path(str(file)))):
+            if not path.exists():
+                continue
+            fd = self.disk.open(path)
+            try:
+                self.disk.sync(fd)
+            except Corrupt:
+                # The kernel tells of it once: the next life must not trust these bytes either.
+                (self.directory / SYNC_FAILED).touch()
+                raise
+            finally:
+                self.disk.close(fd)
 
     def _count(self, file: Path, end: int) -> int:
         """Rows that are named up to byte ``end`` of the ``.rows`` file."""

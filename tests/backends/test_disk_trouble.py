@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,4 +133,45 @@ def test_nothing_is_written_when_the_space_cannot_be_reserved(
     disk.room_bytes = 1 << 20
     rows, digests, crcs = make_rows(4)
     assert np.shape(segment.append(rows, digests, crcs)) == (4, 32)
+    segment.close()
+
+
+class CountingDisk(Disk):
+    """Counts syncs."""
+
+    def __init__(self) -> None:
+        self.synced = 0
+
+    def sync(self, fd: int) -> None:
+        self.synced += 1
+        super().sync(fd)
+
+
+@both
+def test_a_length_seen_during_an_append_is_synced_by_the_next_sync(
+    tmp_path: Path, create: Callable[[Path, Disk], Segment]
+) -> None:
+    """A checkpoint notes the length it saw as synced, so no sync may take it for an older one."""
+    disk = CountingDisk()
+    segment = create(tmp_path, disk)
+    segment.append(*make_rows(3, 0))
+    segment.sync()
+    synced_at: dict[int, bool] = {segment.rows_bytes: True}
+
+    def at_each_line(frame: FrameType, event: str, _argument: object) -> Any:
+        length, before = segment.rows_bytes, disk.synced
+        segment.sync()
+        synced_at.setdefault(length, disk.synced > before)
+        return at_each_line
+
+    def at_call(frame: FrameType, _event: str, _argument: object) -> Any:
+        inside = frame.f_code.co_name in ("append", "_append")
+        return at_each_line if inside and "backends" in frame.f_code.co_filename else None
+
+    sys.settrace(at_call)
+    try:
+        segment.append(*make_rows(5, 1))
+    finally:
+        sys.settrace(None)
+    assert all(synced_at.values()), synced_at
     segment.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from repository.lives import live_and_die
 from repository.writing import Writer, open_new, read_commit
 
+from hangard.backends.disk import Disk
 from hangard.errors import Closed, Corrupt
 from hangard.model.directory import directory_of
 from hangard.repository.recovery import BOOT_ID
@@ -200,3 +202,43 @@ def test_many_lives_one_after_another_lose_no_commit(tmp_path: Path) -> None:
 
 def test_the_boot_id_is_read_from_the_kernel() -> None:
     assert BOOT_ID.read_bytes().strip()
+
+
+class RecordingDisk(Disk):
+    """Remembers what was synced, and can fail one sync."""
+
+    def __init__(self, fail: str = "") -> None:
+        self.synced: set[str] = set()
+        self.fail = fail
+
+    def sync(self, fd: int) -> None:
+        name = Path(os.readlink(f"/proc/self/fd/{fd}")).name
+        if self.fail and name.endswith(self.fail):
+            self.fail = ""
+            raise Corrupt("fsync failed", code="sync-failed")
+        self.synced.add(name)
+        super().sync(fd)
+
+
+@pytest.mark.parametrize(("backend", "suffix"), [("00", ".h5"), ("10", ".npy")])
+def test_what_a_killed_daemon_had_not_synced_is_synced_before_a_commit_names_it(
+    tmp_path: Path, backend: str, suffix: str
+) -> None:
+    _, session, sent = live_and_die(commit_and_stage, tmp_path, backend, 2000)
+    disk = RecordingDisk()
+    repository = Repository.open(tmp_path, disk=disk)
+    Writer(repository, repository.session(session)).commit("after the kill", last_sequence=sent)
+    endings = {"".join(Path(name).suffixes) for name in disk.synced}
+    assert {suffix, f"{suffix}.rows", ".log"} <= endings
+    repository.close()
+
+
+def test_a_sync_that_fails_while_opening_is_not_forgotten(tmp_path: Path) -> None:
+    commit, session, sent = live_and_die(commit_and_stage, tmp_path, "10", 2000)
+    with pytest.raises(Corrupt, match="fsync failed"):
+        Repository.open(tmp_path, disk=RecordingDisk(fail=".npy.rows"))
+    repository = Repository.open(tmp_path)
+    with pytest.raises(Closed, match="has lost the changes"):
+        Writer(repository, repository.session(session)).commit(last_sequence=sent)
+    assert len(read_commit(repository, commit)["a"]) == 2000
+    repository.close()
