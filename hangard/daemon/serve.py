@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hangard import __version__
 from hangard.daemon import place
+from hangard.daemon.allocator import keep_freed_memory
 from hangard.daemon.changes import ChangeHandlers
 from hangard.daemon.connection import Connections
 from hangard.daemon.events import EventHandler, EventLog
@@ -51,6 +52,7 @@ async def serve(
     Errors: NoRepository, Busy (``repository-locked``) if another daemon serves it, Corrupt,
     PermissionDenied.
     """
+    keep_freed_memory()
     log = events or EventLog()
     root = await asyncio.to_thread(Path(path).resolve)
     repository = await asyncio.to_thread(Repository.open, root)
