@@ -44,7 +44,10 @@ class Portal:
             if self._closed:
                 raise Closed("the client is closed", code="client-closed")
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                # Imported here: a client that only reads needs no loop.
+                import uvloop
+
+                self._loop = uvloop.new_event_loop()
                 self._thread = threading.Thread(
                     target=self._loop.run_forever, name="hangard-client", daemon=True
                 )
