@@ -75,7 +75,9 @@ class Memory:
 
         Errors: Busy (``memory-limit``), at once.
         """
-        if self.used_bytes + size_bytes > self.limit_bytes:
+        pinned = self.pinned_bytes + size_bytes
+        # The other half is left to requests, which come from every client.
+        if self.used_bytes + size_bytes > self.limit_bytes or pinned > self.limit_bytes // 2:
             raise self._busy()
         self.used_bytes += size_bytes
         self.pinned_bytes += size_bytes

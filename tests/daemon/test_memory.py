@@ -86,3 +86,12 @@ async def test_one_request_above_the_limit_is_let_in_alone_beside_pinned_memory(
             memory.pin(1)
     memory.unpin(20)
     assert memory.used_bytes == 0
+
+
+async def test_half_of_the_memory_cannot_be_pinned():
+    memory = Memory(100, wait_s=0.01)
+    memory.pin(50)
+    with pytest.raises(Busy):
+        memory.pin(1)
+    memory.unpin(50)
+    memory.pin(1)
