@@ -200,7 +200,7 @@ class AsyncWriteCheckout:
 
     async def flush(self) -> None:
         """Wait until everything staged in the session survives a crash of the daemon."""
-        await self._staging.send_all()
+        self._staging.enqueue_all()
         await self._sender.flush()
 
     async def commit(
@@ -261,7 +261,7 @@ class AsyncWriteCheckout:
         staged = 0
         try:
             if not abort:
-                await self._staging.send_all()
+                self._staging.enqueue_all()
             request = requests.close_session(self.session, abort=abort)
             left = await self._sender.ask(lambda: self._sender.connection.send(request))
             staged = left.staged
@@ -295,7 +295,7 @@ class AsyncWriteCheckout:
         return result
 
     async def _change_column(self, kind: Any, name: str, schema: Schema | None) -> None:
-        await self._staging.send_all()
+        self._staging.enqueue_all()
         message = ColumnRequest(
             kind=kind,
             session=self.session,

@@ -208,7 +208,7 @@ class AsyncWriteColumn(ColumnFacts):
 
     async def flush(self) -> None:
         """Wait until everything staged in the session survives a crash of the daemon."""
-        await self._staging.send_all()
+        self._staging.enqueue_all()
         await self._staging.sender.flush()
 
     async def _wait_for_room(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,13 @@ class Batch:
     keys: PackedKeys
     rows: npt.NDArray[Any]
     deleted: PackedKeys
+    is_borrowed: bool = False  # the rows are the caller's own memory
+
+    def owned(self) -> Batch:
+        """The same with rows that nobody else can change."""
+        if not self.is_borrowed:
+            return self
+        return replace(self, rows=self.rows.copy(), is_borrowed=False)
 
     @property
     def rows_bytes(self) -> int:

@@ -8,6 +8,7 @@ that daemon does not have all that was accepted.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -18,7 +19,12 @@ import numpy.typing as npt
 from hangard_ext.treekey import decode_key
 
 from hangard.errors import Busy, Closed, HangardError, Unavailable, UnknownSession
-from hangard.limits import CONFLICT_KEYS_MAX, PIECE_BYTES_MAX, REQUEST_KEYS_MAX
+from hangard.limits import (
+    CONFLICT_KEYS_MAX,
+    LOG_ROWS_BYTES_MAX,
+    PIECE_BYTES_MAX,
+    REQUEST_KEYS_MAX,
+)
 from hangard.model.chunking import chunk_rows
 from hangard.wire import requests
 from hangard.wire.messages import (
@@ -36,6 +42,7 @@ from hangard_client.windows import ROWS_BYTES_MIN, Windows
 
 T = TypeVar("T")
 
+RIDING_BYTES_MAX = LOG_ROWS_BYTES_MAX // 4  # rows that ride on a commit request
 REQUEST_BYTES = 4 * 1024 * 1024  # rows of one request; more are cut at rows
 RESUMES_MAX = 3
 FAILURES_MAX = 64
@@ -43,42 +50,51 @@ _RESUME_CODES = frozenset({"epoch-changed", "unknown-stream"})
 
 
 class Sender:
-    """Belongs to the connection's event loop; ``state`` is the session as last heard of."""
+    """Belongs to the connection's event loop; ``state`` is the session as last heard of.
+
+    Batches wait in one queue, which any thread may add to, so that a later value of a key never
+    overtakes an earlier one. What Unavailable or Busy kept from being sent stays in it.
+    """
 
     def __init__(self, connection: Connection, state: SessionState) -> None:
         self.state = state
         self.connection = connection
+        self.failures: list[HangardError] = []
         self._lock = asyncio.Lock()
         self._next = state.next_sequence
         self._epoch = state.epoch
         self._is_attached = True
-        self.failures: list[HangardError] = []
-        self._unsent: list[Batch] = []
+        self._queue: deque[tuple[int, Batch]] = deque()
+        self.last_ticket = 0
 
     @property
     def session(self) -> str:
         return self.state.info.id
 
-    async def post(self, batch: Batch) -> None:
-        """Send a batch; when this returns the daemon has it, or ``failures`` says why not.
+    def enqueue(self, batch: Batch) -> None:
+        """Let a batch wait to be sent. The caller holds the staging's lock."""
+        self.last_ticket += 1
+        self._queue.append((self.last_ticket, batch))
 
-        After Unavailable or Busy it is kept and sent before anything else.
-        """
+    async def post_all(self) -> None:
+        """Send what waits; afterwards the daemon has it, or ``failures`` says why not."""
         async with self._lock:
             try:
-                windows = await self.connection.windows()
-                self._unsent += cut(batch, windows.size_bytes if windows else REQUEST_BYTES)
-                await self._post_unsent()
+                await self._drain()
             except HangardError as error:
                 self._fail(error)
             except Exception as error:
-                self._unsent.clear()
+                self._queue.clear()
                 self._fail(HangardError(f"internal error of the client: {error!r}"))
 
-    async def commit(self, request: CommitRequest, riding: Sequence[Batch]) -> CommitResult:
-        """Commit; small batches ride on the request. They are staged although it fails."""
+    async def commit(self, request: CommitRequest, last_ticket: int) -> CommitResult:
+        """Commit what was enqueued up to a ticket; the last small batches ride on the request."""
         async with self._lock:
-            await self._post_unsent()
+            self.raise_failure()
+            riding = [batch for ticket, batch in list(self._queue) if ticket <= last_ticket]
+            if sum(batch.rows_bytes for batch in riding) > RIDING_BYTES_MAX:
+                await self._drain(last_ticket)
+                riding = []
             self.raise_failure()
             changes, sections = changes_of(riding)
 
@@ -93,17 +109,19 @@ class Sender:
                     result = await self.connection.send(requests.commit(body, sections))
                 except HangardError as error:
                     if error.details.pop("accepted", 0) == last:
-                        self._next, self._is_attached = last + 1, True
+                        self._took(last, riding)
                     raise
-                self._next, self._is_attached = last + 1, True
+                self._took(last, riding)
                 return result
 
-            try:
-                return await self._with_resume(attempt)
-            except HangardError:
-                if not self._is_attached:
-                    self._unsent = list(riding)
-                raise
+            return await self._with_resume(attempt)
+
+    def _took(self, last: int, riding: list[Batch]) -> None:
+        """The daemon has what rode on a commit request."""
+        self._next, self._is_attached = last + 1, True
+        while riding:
+            riding.pop()
+            self._queue.popleft()
 
     async def flush(self) -> None:
         """Wait until everything that was sent survives a crash of the daemon."""
@@ -119,7 +137,7 @@ class Sender:
         A session that the daemon does not know yet (it was restarted) is resumed first.
         """
         async with self._lock:
-            await self._post_unsent()
+            await self._drain()
             self.raise_failure()
             return await self._with_resume(attempt)
 
@@ -132,18 +150,30 @@ class Sender:
         if len(self.failures) < FAILURES_MAX:
             self.failures.append(error)
 
-    async def _post_unsent(self) -> None:
-        while self._unsent:
+    async def _drain(self, last_ticket: int | None = None) -> None:
+        """Send what waits, up to a ticket."""
+        while self._queue and (last_ticket is None or self._queue[0][0] <= last_ticket):
+            ticket, batch = self._queue[0]
+            windows = await self.connection.windows() if batch.rows_bytes else None
+            parts = cut(batch, windows.size_bytes if windows else REQUEST_BYTES)
+            if len(parts) > 1:
+                self._queue.popleft()
+                self._queue.extendleft((ticket, part) for part in reversed(parts))
+                continue
             try:
-                await self._post_part(self._unsent[0])
+                await self._post_part(batch)
             except (Unavailable, Busy):
+                # The caller's arrays may change once it has heard of this.
+                # In place: another thread may be adding to the queue.
+                for i in range(len(self._queue)):
+                    self._queue[i] = (self._queue[i][0], self._queue[i][1].owned())
                 raise
             except HangardError as error:
-                lost = self._unsent.pop(0)
-                error.details.setdefault("keys", named_keys(lost))
-                error.details.setdefault("total", len(lost))
+                self._queue.popleft()
+                error.details.setdefault("keys", named_keys(batch))
+                error.details.setdefault("total", len(batch))
                 raise
-            self._unsent.pop(0)
+            self._queue.popleft()
 
     async def _post_part(self, batch: Batch) -> None:
         changes, sections = changes_of([batch])

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from hangard.errors import Closed, UnknownColumn
-from hangard.limits import LOG_ROWS_BYTES_MAX
 from hangard.model.keys import PackedKeys, encode_key
 from hangard.model.schema import Schema
 from hangard.wire.messages import CommitRequest, CommitResult, SessionState, StagedColumn
@@ -25,7 +24,6 @@ from hangard_client.buffers import NO_KEYS, Batch, ColumnBuffer
 from hangard_client.sender import Sender
 
 POSTS_MAX = 2  # batches under way: one is being sent while the next is filled
-RIDING_BYTES_MAX = LOG_ROWS_BYTES_MAX // 4  # rows that ride on a commit request
 
 
 class Post(Protocol):
@@ -50,13 +48,14 @@ class Staging:
         self.sender = sender
         self.lock = threading.RLock()
         self.posts: deque[Post] = deque()
-        self.is_dirty = False
         self._start = start
         self._shared = shared
         self._refusal: Closed | None = None
         self._columns: dict[str, StagedColumn] = dict(sender.state.columns)
         self._buffers: dict[str, ColumnBuffer] = {}
-        self._staged = {name for name, column in self._columns.items() if column.changed}
+        # Columns that may have something staged, with the number of commits before it was.
+        self._staged = {name: 0 for name, column in self._columns.items() if column.changed}
+        self._generation = 0
         self._pid = os.getpid()
         _living.add(self)
 
@@ -79,9 +78,8 @@ class Staging:
         with self.lock:
             for name in set(self._columns) - set(state.columns):
                 self._buffers.pop(name, None)
-                self._staged.discard(name)
+                self._staged.pop(name, None)
             self._columns = dict(state.columns)
-            self.is_dirty = True
 
     def is_reset(self, column: str) -> bool:
         """Whether the base commit's samples of this name do not belong to the column."""
@@ -139,7 +137,8 @@ class Staging:
             self.check()
             self._ship(buffer)
             if len(keys[1]):
-                self._post(Batch(buffer.column, buffer.schema, keys, rows, NO_KEYS))
+                batch = Batch(buffer.column, buffer.schema, keys, rows, NO_KEYS, is_borrowed=True)
+                self._post(batch)
             return self.posts[-1] if self.posts else None
 
     def ship(self, column: str) -> Post | None:
@@ -155,25 +154,27 @@ class Staging:
             self._forget_finished()
             return self.posts[0] if len(self.posts) >= POSTS_MAX else None
 
-    async def send_all(self) -> None:
-        """Send what is buffered; runs on the connection's loop."""
-        for batch in self._take_all():
-            await self.sender.post(batch)
+    def enqueue_all(self) -> int:
+        """Let all that is buffered wait to be sent; the ticket of the last that waits."""
+        with self.lock:
+            self.check()
+            for buffer in self._buffers.values():
+                if len(buffer):
+                    self._enqueue(buffer.take())
+            return self.sender.last_ticket
 
     async def commit(self, request: CommitRequest) -> CommitResult:
-        """Send what is buffered, and commit; runs on the connection's loop.
-
-        What this client buffered last rides on the request if it is small.
-        """
-        batches = self._take_all()
-        if sum(batch.rows_bytes for batch in batches) > RIDING_BYTES_MAX:
-            for batch in batches:
-                await self.sender.post(batch)
-            batches = []
-        result = await self.sender.commit(request, batches)
+        """Send what is buffered, and commit; runs on the connection's loop."""
         with self.lock:
-            self._staged.clear()
-            self.is_dirty = False
+            ticket = self.enqueue_all()
+            self._generation += 1
+            generation = self._generation
+        result = await self.sender.commit(request, ticket)
+        with self.lock:
+            # What was staged while the commit was under way may not be in it.
+            self._staged = {
+                name: since for name, since in self._staged.items() if since >= generation
+            }
             self._columns = {
                 name: StagedColumn(column.schema, False) for name, column in self._columns.items()
             }
@@ -189,19 +190,14 @@ class Staging:
         if len(buffer):
             self._post(buffer.take())
 
-    def _take_all(self) -> list[Batch]:
-        with self.lock:
-            self.check()
-            batches = [buffer.take() for buffer in self._buffers.values() if len(buffer)]
-            self._staged.update(batch.column for batch in batches)
-            self.is_dirty = self.is_dirty or bool(batches)
-            return batches
-
     def _post(self, batch: Batch) -> None:
-        self._staged.add(batch.column)
-        self.is_dirty = True
+        self._enqueue(batch)
         self._forget_finished()
-        self.posts.append(self._start(self.sender.post(batch)))
+        self.posts.append(self._start(self.sender.post_all()))
+
+    def _enqueue(self, batch: Batch) -> None:
+        self._staged[batch.column] = self._generation
+        self.sender.enqueue(batch)
 
     def _forget_finished(self) -> None:
         while self.posts and self.posts[0].done():

@@ -84,8 +84,13 @@ class Pipeline:
         """Changes accepted and not yet applied."""
         return self._entered - self._left
 
-    def attach(self, first: int) -> None:
-        """A client's stream begins; its first change has the number ``first``."""
+    def attach(self, first: int, last_sequence: int = 0) -> None:
+        """A client's stream begins; its first change has the number ``first``.
+
+        ``last_sequence`` is of the stream that the same client had before, which ends.
+        """
+        if self._accepted.pop(last_sequence >> STREAM_SHIFT, None) is None:
+            self.attached += 1
         self._accepted[first >> STREAM_SHIFT] = first - 1
 
     def check_next(self, sequence: int, count: int) -> bool:

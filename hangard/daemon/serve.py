@@ -121,9 +121,11 @@ async def _serve(
         await service.windows.close()
         windows.close()
         await sessions.close_all()
-        await service.close()
-        for path in sockets:
-            path.unlink(missing_ok=True)
+        try:
+            await service.close()
+        finally:
+            for path in sockets:
+                path.unlink(missing_ok=True)
         for number in signals:
             loop.remove_signal_handler(number)
         service.events.write("stopped", pid=endpoint.pid)

@@ -111,8 +111,7 @@ class Service:
             self.pipelines[session.id] = pipeline
         await pipeline.drain()
         first = await self.threads.control(_begin_stream, session, last_sequence)
-        pipeline.attach(first)
-        pipeline.attached += 1
+        pipeline.attach(first, last_sequence)
         return await self.threads.control(self.describe, session, first)
 
     def describe(self, session: Session, next_sequence: int = 0) -> SessionState:

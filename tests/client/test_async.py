@@ -76,6 +76,36 @@ async def test_many_tasks_write_at_once(arepo, branch):
         assert await co["x"].count() == 800
 
 
+async def test_a_later_value_never_comes_before_an_earlier_one(arepo, branch):
+    old, new = np.zeros(300_000, "u1"), np.ones(300_000, "u1")
+    async with arepo.checkout(branch, write=True) as co:
+        column = await co.add_ndarray_column("x", shape=300_000, dtype="u1")
+        for round_ in range(3):
+            for key in range(8):
+                await column.put(key, old + round_)
+            await column.put(0, new + 10 * round_)
+            await co.commit(f"round {round_}")
+            assert (await column.read(0) == 1 + 10 * round_).all()
+            assert (await column.read(7) == round_).all()
+
+
+async def test_a_cancelled_commit_loses_nothing(arepo, branch):
+    async with arepo.checkout(branch, write=True) as co:
+        column = await co.add_ndarray_column("x", shape=12, dtype="i4")
+        for turns in range(12):
+            await column.put(turns, ROWS[turns])
+            task = asyncio.create_task(co.commit(f"after {turns} turns"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        await column.put("end", ROWS[0])
+        await co.commit("all the rest")
+        assert await column.count() == 13
+    async with arepo.checkout(branch) as co:
+        assert (await co["x"].get_many(range(12)) == ROWS[:12]).all()
+
+
 async def test_the_loop_turns_while_a_large_batch_is_sent(arepo, branch):
     turns = 0
 

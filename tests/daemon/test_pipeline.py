@@ -88,6 +88,16 @@ async def test_a_repeated_request_is_accepted_and_not_applied_again(pipeline, ta
     assert target.applied == [0, 1]
 
 
+async def test_a_client_that_attaches_again_is_not_counted_twice(pipeline):
+    assert pipeline.attached == 1
+    pipeline.attach((4 << 48) + 1, last_sequence=FIRST)
+    assert pipeline.attached == 1
+    with pytest.raises(Closed):
+        pipeline.accept(FIRST, [work()], await nothing())
+    pipeline.attach((5 << 48) + 1)
+    assert pipeline.attached == 2
+
+
 async def test_gaps_and_strangers_are_refused(pipeline):
     with pytest.raises(InvalidRequest) as caught:
         pipeline.accept(FIRST + 1, [work()], await nothing())
