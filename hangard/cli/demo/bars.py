@@ -67,10 +67,10 @@ class Bars:
         self._commits[number] += message.commits
         self.rebased += message.rebased
         self._progress.update(
-            self._overall, advance=message.samples, commits=counted(self.commits, "commit")
+            self._overall, advance=message.samples, commits=commits_text(self.commits)
         )
         if self._tasks:
-            commits = counted(self._commits[number], "commit")
+            commits = commits_text(self._commits[number])
             self._progress.update(self._tasks[number], advance=message.samples, commits=commits)
         done = self._samples[number] == self._totals[number] and message.samples
         if not self._console.is_terminal and (message.commits or (done and not self._tasks)):
@@ -78,7 +78,10 @@ class Bars:
 
     def _line(self, number: int) -> str:
         samples = f"{self._samples[number]:,} of {self._totals[number]:,} samples"
-        commits = self._commits[number]
-        return f"{self._names[number]}: {samples}" + (
-            f", {counted(commits, 'commit')}" if commits else ""
-        )
+        commits = commits_text(self._commits[number])
+        return ", ".join(filter(None, [f"{self._names[number]}: {samples}", commits]))
+
+
+def commits_text(commits: int) -> str:
+    """'3 commits', and nothing for none: the reader makes none."""
+    return counted(commits, "commit") if commits else ""

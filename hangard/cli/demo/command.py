@@ -80,16 +80,26 @@ def run(path: Path, console: Console) -> Outcome:
     with hangard_client.open(
         path, create=True, user_name=AUTHOR_NAME, user_email=AUTHOR_EMAIL
     ) as repo:
-        number = prepare(repo, columns)
-        console.print(f"Run {number} in {path}: {WRITERS} writer processes, one branch.")
-        disk_before = disk_bytes(path)
-        stored_before = repo.status()["counts"]["stored_samples"]
-        written, bars = write(path, number, columns, console)
-        disk_after = disk_bytes(path)
-        stored_after = repo.status()["counts"]["stored_samples"]
-        history = list(repo.log(BRANCH))
-        read = read_back(path, history[0].digest.hex(), number, columns, console)
-        repo.stop()
+        try:
+            return write_and_read(repo, columns, console)
+        finally:
+            repo.stop()
+
+
+def write_and_read(
+    repo: hangard_client.Repository, columns: list[SourceColumn], console: Console
+) -> Outcome:
+    """The run itself, while its daemon lives."""
+    path = repo.path
+    number = prepare(repo, columns)
+    console.print(f"Run {number} in {path}: {WRITERS} writer processes, one branch.")
+    disk_before = disk_bytes(path)
+    stored_before = repo.status()["counts"]["stored_samples"]
+    written, bars = write(path, number, columns, console)
+    disk_after = disk_bytes(path)
+    stored_after = repo.status()["counts"]["stored_samples"]
+    history = repo.log(BRANCH)
+    read = read_back(path, history[0].digest.hex(), number, columns, console)
     return Outcome(
         run=number,
         commit=history[0].digest.hex(),
@@ -108,19 +118,20 @@ def run(path: Path, console: Console) -> Outcome:
 
 
 def prepare(repo: hangard_client.Repository, columns: list[SourceColumn]) -> int:
-    """Make the columns in a first commit if the repository is new; the number of this run."""
-    runs = [int(entry.metadata.get("demo-run", 0)) for entry in repo.log(BRANCH)]
-    if not runs:
-        with repo.checkout(BRANCH, write=True) as co:
-            for column in columns:
-                co.add_ndarray_column(
-                    column.name,
-                    shape=column.sample_shape,
-                    dtype=column.rows.dtype,
-                    backend=column.backend,
-                )
+    """Make the columns, in a commit of their own, if they are not there; the number of this run."""
+    with repo.checkout(BRANCH, write=True) as co:
+        missing = [column for column in columns if column.name not in co]
+        for column in missing:
+            co.add_ndarray_column(
+                column.name,
+                shape=column.sample_shape,
+                dtype=column.rows.dtype,
+                backend=column.backend,
+            )
+        if missing:
             co.commit("columns of the demo", metadata={"demo-run": "0"})
-    return max(runs, default=0) + 1
+    runs = [int(entry.metadata.get("demo-run", 0)) for entry in repo.log(BRANCH)]
+    return max(runs) + 1
 
 
 def write(
