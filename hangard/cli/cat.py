@@ -19,6 +19,8 @@ from hangard.model.keys import Key
 
 INTEGER = re.compile(r"0|[1-9][0-9]*")
 IMAGE_MODES_NDIM = {2, 3}
+# More would take numpy minutes to format, and nobody to read.
+TEXT_ITEMS_MAX = 100_000
 
 
 @click.command("cat")
@@ -40,7 +42,7 @@ def command(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Print the sample KEY of COLUMN: its dtype, its shape and all its numbers."""
+    """Print the sample KEY of COLUMN: its dtype, its shape and its numbers."""
     if npy + png + as_json > 1:
         raise click.UsageError("choose one of --npy, --png and --json")
     chosen: Key = int(key) if INTEGER.fullmatch(key) and not text_key else key
@@ -71,9 +73,13 @@ def command(
 
 
 def array_text(sample: npt.NDArray[Any]) -> str:
-    """A line with dtype and shape, then every number."""
-    numbers = np.array2string(sample, threshold=sys.maxsize, max_line_width=100)
-    return f"# {sample.dtype} {sample.shape}\n{numbers}"
+    """A line with dtype and shape, then every number; of a large sample the outermost."""
+    if sample.size <= TEXT_ITEMS_MAX:
+        numbers = np.array2string(sample, threshold=sys.maxsize, max_line_width=100)
+        return f"# {sample.dtype} {sample.shape}\n{numbers}"
+    numbers = np.array2string(sample, threshold=0, max_line_width=100)
+    shortened = f"shortened: --npy writes all {sample.size:,} values"
+    return f"# {sample.dtype} {sample.shape}, {shortened}\n{numbers}"
 
 
 def json_values(sample: npt.NDArray[Any]) -> Any:
