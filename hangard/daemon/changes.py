@@ -15,11 +15,11 @@ from hangard.daemon.memory import Reservation
 from hangard.daemon.pipeline import Pipeline, Work, release_held
 from hangard.daemon.service import Service
 from hangard.errors import Closed, HangardError, InvalidRequest
-from hangard.limits import METADATA_BYTES_MAX, SAMPLE_BYTES_MAX
+from hangard.limits import METADATA_BYTES_MAX, SAMPLE_BYTES_MAX, WINDOW_BYTES
 from hangard.model.keys import PackedKeys
-from hangard.model.schema import normal_dtype
+from hangard.model.schema import check_schema, normal_dtype
 from hangard.repository.changes import Change as StagedChange
-from hangard.repository.changes import ColumnChange, Deletion
+from hangard.repository.changes import ColumnChange
 from hangard.wire import frames, messages
 from hangard.wire.frames import ChangeSections
 
@@ -65,7 +65,7 @@ class ChangeHandlers:
         pipeline = await self._service.find_pipeline(request.session)
         await pipeline.drain()
         pipeline.raise_failure()
-        schema = request.schema.schema() if request.schema is not None else None
+        schema = check_schema(request.schema.schema()) if request.schema is not None else None
         if (schema is None) != (request.kind == "remove"):
             raise InvalidRequest("a schema goes with add and change only", code="invalid-message")
         change = ColumnChange(request.column, schema, create=request.kind == "add")
@@ -126,7 +126,8 @@ class ChangeHandlers:
         await pipeline.wait_for_room()
         works = await self._works(pipeline, changes)
         try:
-            pipeline.accept(sequence, works, reservation)
+            if not pipeline.accept(sequence, works, reservation):
+                release_held(works)  # the same request came twice, and the other was first
         except BaseException:
             release_held(works)
             raise
@@ -143,9 +144,11 @@ class ChangeHandlers:
 
     async def _work(self, pipeline: Pipeline, sections: ChangeSections) -> Work:
         change = sections.change
-        keys = bytes(sections.keys), sections.ends
+        # Copies: staged keys must not keep the whole body, with its rows, in memory.
+        keys = bytes(sections.keys), sections.ends.copy()
         if change.kind == "delete":
-            return Work(change.column, keys, partial(_prepare_deletion, change.column, keys))
+            prepare = partial(self._prepare_deletion, pipeline.session, change.column, keys)
+            return Work(change.column, keys, prepare)
         rows, held = sections.rows, None
         row_bytes = _row_bytes(change)
         if change.rows_in == "upload":
@@ -153,6 +156,11 @@ class ChangeHandlers:
                 pipeline.session, change.rows_id, row_bytes * change.count
             )
         elif change.rows_in == "window":
+            if row_bytes * change.count > WINDOW_BYTES:
+                raise InvalidRequest(
+                    f"{change.count} rows of {row_bytes} bytes are in no window",
+                    code="invalid-window-range",
+                )
             held = await self._service.memory.reserve(row_bytes * change.count)
             try:
                 rows = new_buffer(row_bytes * change.count)
@@ -177,6 +185,10 @@ class ChangeHandlers:
             session, change.column, *keys, change.dtype, change.shape, rows
         )
 
+    def _prepare_deletion(self, session: str, column: str, keys: PackedKeys) -> StagedChange:
+        _check_keys(keys)
+        return self._service.repository.prepare_deletion(session, column, *keys)
+
     def _change_column(
         self, session_id: str, pipeline: Pipeline, change: ColumnChange
     ) -> messages.SessionState:
@@ -186,11 +198,6 @@ class ChangeHandlers:
         session.apply(pipeline.column_sequence, change)
         pipeline.column_sequence += 1
         return self._service.describe(session)
-
-
-def _prepare_deletion(column: str, keys: PackedKeys) -> StagedChange:
-    _check_keys(keys)
-    return Deletion(column, *keys)
 
 
 def _check_keys(keys: PackedKeys) -> None:

@@ -54,11 +54,26 @@ class Work:
     held: Reservation | None = None  # memory of its own, given back when it is prepared
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A change that failed: its keys, and no more, so that its rows do not stay in memory."""
+
+    column: str
+    keys: PackedKeys
+    error: HangardError
+
+
 @dataclass(slots=True)
 class _Entry:
     sequence: int
-    work: Work
+    column: str
+    keys: PackedKeys
     prepared: Future
+
+    def lost(self, error: BaseException) -> Lost:
+        kept = as_hangard_error(error).with_traceback(None)
+        kept.__cause__ = kept.__context__ = None  # their frames hold the rows, too
+        return Lost(self.column, self.keys, kept)
 
 
 class Pipeline:
@@ -75,7 +90,7 @@ class Pipeline:
         self._queue: deque[_Entry] = deque()
         self._applier: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
-        self._failures: list[tuple[Work, HangardError]] = []
+        self._failures: list[Lost] = []
         self._entered = 0
         self._left = 0
 
@@ -144,7 +159,7 @@ class Pipeline:
             if work.held is not None:
                 release_when_done([future], work.held)
         for number, (work, future) in enumerate(zip(works, futures, strict=True), sequence):
-            self._queue.append(_Entry(number, work, future))
+            self._queue.append(_Entry(number, work.column, work.keys, future))
         self._entered += len(works)
         if self._applier is None:
             self._applier = asyncio.create_task(self._apply_all())
@@ -164,7 +179,8 @@ class Pipeline:
         """
         if self.queued:
             try:
-                self.accept(sequence, works, reservation)
+                if not self.accept(sequence, works, reservation):
+                    release_held(works)
             except BaseException:
                 release_held(works)
                 raise
@@ -219,14 +235,12 @@ class Pipeline:
             while self._queue and self._queue[0].prepared.done():
                 ready.append(self._queue.popleft())
             failed = await self._threads.control(self._apply, ready)
-            for work, error in failed:
-                if len(self._failures) < FAILURES_MAX:
-                    self._failures.append((work, error))
+            self._failures += failed[: FAILURES_MAX - len(self._failures)]
             self._left += len(ready)
             self._note_progress()
         self._applier = None
 
-    def _apply(self, entries: Sequence[_Entry]) -> list[tuple[Work, HangardError]]:
+    def _apply(self, entries: Sequence[_Entry]) -> list[Lost]:
         """Apply prepared changes in order, in a thread; those that failed are skipped."""
         failed = []
         for entry in entries:
@@ -235,16 +249,16 @@ class Pipeline:
                     raise error
                 self.target.apply(entry.sequence, entry.prepared.result())
             except Exception as error:
-                failed.append((entry.work, as_hangard_error(error)))
+                failed.append(entry.lost(error))
                 try:
                     self.target.skip(entry.sequence)
                 except Exception as skip_error:
-                    failed.append((entry.work, as_hangard_error(skip_error)))
+                    failed.append(entry.lost(skip_error))
         return failed
 
     def _apply_and_commit(
         self, sequence: int, works: Sequence[Work], commit: Callable[[], T]
-    ) -> tuple[list[tuple[Work, HangardError]], T | None]:
+    ) -> tuple[list[Lost], T | None]:
         """Prepare and apply changes, in a thread; commit if none failed."""
         entries = []
         for number, work in enumerate(works, sequence):
@@ -253,7 +267,7 @@ class Pipeline:
                 prepared.set_result(work.prepare())
             except Exception as error:
                 prepared.set_exception(error)
-            entries.append(_Entry(number, work, prepared))
+            entries.append(_Entry(number, work.column, work.keys, prepared))
         failed = self._apply(entries)
         return failed, None if failed else commit()
 
@@ -299,17 +313,17 @@ def as_hangard_error(error: BaseException) -> HangardError:
     return HangardError(f"internal error of the daemon: {error!r}", code="internal-error")
 
 
-def describe_failures(failures: Sequence[tuple[Work, HangardError]]) -> HangardError:
+def describe_failures(failures: Sequence[Lost]) -> HangardError:
     """One error for changes that were accepted and then failed; it names the keys.
 
     Class and code are those of the first; ``details["keys"]`` lists [column, key] pairs.
     """
-    first = failures[0][1]
-    total = sum(len(work.keys[1]) for work, _ in failures)
+    first = failures[0].error
+    total = sum(len(lost.keys[1]) for lost in failures)
     pairs: list[list[object]] = []
-    for work, _ in failures:
-        keys = first_keys(work.keys, CONFLICT_KEYS_MAX - len(pairs))
-        pairs += [[work.column, _decoded(key)] for key in keys]
+    for lost in failures:
+        keys = first_keys(lost.keys, CONFLICT_KEYS_MAX - len(pairs))
+        pairs += [[lost.column, _decoded(key)] for key in keys]
     names = ", ".join(f"{column}[{key!r}]" for column, key in pairs[:KEYS_NAMED_MAX])
     more = f" and {total - KEYS_NAMED_MAX} more" if total > KEYS_NAMED_MAX else ""
     details = {**first.details, "keys": pairs, "total": total}

@@ -11,6 +11,7 @@ import numpy as np
 
 from hangard.errors import InvalidRequest, InvalidType
 from hangard.limits import SAMPLE_BYTES_MAX, SHAPE_DIMENSIONS_MAX
+from hangard.model.options import resolve_backend
 
 Kind = Literal["ndarray", "str", "bytes"]
 Layout = Literal["flat", "nested"]
@@ -127,5 +128,22 @@ def make_schema(
             f"a sample of {schema.shape} {schema.dtype} has {schema.sample_bytes} bytes;"
             f" at most {SAMPLE_BYTES_MAX} are possible",
             code="sample-too-large",
+        )
+    return schema
+
+
+def check_schema(schema: Schema) -> Schema:
+    """The schema itself, if it is one that a client of ours could have made.
+
+    What a commit holds once, every reader has to live with.
+    Errors: as ``make_schema`` and ``resolve_backend``; InvalidRequest (``unsupported-schema``).
+    """
+    backend, options = resolve_backend(schema.backend, schema.options, schema.shape)
+    normal = make_schema(
+        dtype=schema.dtype, shape=schema.shape, backend=backend, backend_options=options
+    )
+    if normal != schema:
+        raise InvalidRequest(
+            f"{schema} is not possible; {normal} would be", code="unsupported-schema"
         )
     return schema

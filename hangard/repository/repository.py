@@ -27,14 +27,14 @@ from hangard.errors import (
     UnknownSession,
 )
 from hangard.index import Index
-from hangard.limits import MEMORY_BYTES_MAX, SESSION_AGE_S_MAX, SESSIONS_MAX
+from hangard.limits import SESSION_AGE_S_MAX, SESSIONS_MAX
 from hangard.model.commit import Digest
 from hangard.model.directory import journal_path
 from hangard.model.names import check_ref_name, check_session_name
 from hangard.repository import recovery
 from hangard.repository.batching import Batcher, Counts
 from hangard.repository.branches import CreateBranch, DeleteBranch, SetHead
-from hangard.repository.changes import Change, ColumnChange, Prepared
+from hangard.repository.changes import Change, ColumnChange, Deletion, Prepared
 from hangard.repository.clock import Clock, SystemClock
 from hangard.repository.committing import (
     CommitOperation,
@@ -56,7 +56,6 @@ from hangard.repository.staging import Digests, Ends
 from hangard.repository.storage import Checkpoint, Storage
 from hangard.wire.messages import CommitRequest, CommitResult, SessionInfo
 
-STAGED_BYTES_MAX = MEMORY_BYTES_MAX
 SESSION_IDLE_S_MIN = 600
 
 
@@ -277,18 +276,18 @@ class Repository:
     ) -> Prepared:
         """Hash, deduplicate and store a batch; see Session.prepare_rows."""
         session = self.session(identity)
-        if session.memory_bytes > STAGED_BYTES_MAX:
-            raise Busy(
-                f"session {identity} has staged more keys than fit {STAGED_BYTES_MAX} bytes;"
-                " commit them first",
-                code="too-much-staged",
-            )
+        session.check_room()
         prepared = session.prepare_rows(self._batcher, column, blob, ends, dtype, shape, rows)
         with self._lock:
             self._counts += prepared.counts
         if self._index.wants_checkpoint:
             self._make_checkpoint()
         return prepared
+
+    def prepare_deletion(self, identity: str, column: str, blob: bytes, ends: Ends) -> Deletion:
+        """Packed keys of a column to delete. Errors: Busy (``too-much-staged``)."""
+        self.session(identity).check_room()
+        return Deletion(column, blob, ends)
 
     def apply(self, identity: str, sequence: int, change: Change) -> bool:
         """Stage and journal a change; see Session.apply."""

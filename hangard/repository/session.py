@@ -18,13 +18,14 @@ import numpy.typing as npt
 from hangard.encoding.journal import KIND_SKIP, JournalRecord
 from hangard.errors import (
     AlreadyExists,
+    Busy,
     Closed,
     Corrupt,
     HangardError,
     InvalidRequest,
     UnknownColumn,
 )
-from hangard.limits import COLUMNS_PER_TREE_MAX, JOURNAL_BYTES_MAX
+from hangard.limits import COLUMNS_PER_TREE_MAX, JOURNAL_BYTES_MAX, MEMORY_BYTES_MAX
 from hangard.model.commit import Digest, Tree
 from hangard.model.names import check_column_name
 from hangard.model.schema import Schema
@@ -42,6 +43,7 @@ from hangard.repository.staging import NOT_STAGED, ChangeBlock, Digests, Ends, S
 
 STREAM_BITS = 48
 STREAMS_MAX = 1 << 16
+STAGED_BYTES_MAX = MEMORY_BYTES_MAX  # keys and digests of one session
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +240,12 @@ class Session:
             }
 
     def snapshot(self) -> Snapshot:
-        """What a commit takes. The session must be held still (``hold``) until it is settled."""
+        """What a commit takes. The session must be held still (``hold``) until it is settled.
+
+        Errors: Closed: an aborted session must not come back with the record of a late commit.
+        """
         with self._lock:
+            self._check_open()
             return Snapshot(
                 self._base,
                 self._base_tree,
@@ -300,6 +306,15 @@ class Session:
     def memory_bytes(self) -> int:
         with self._lock:
             return sum(column.memory_bytes for column in self._columns.values())
+
+    def check_room(self) -> None:
+        """Errors: Busy (``too-much-staged``) when no more may be staged before a commit."""
+        if self.memory_bytes > STAGED_BYTES_MAX:
+            raise Busy(
+                f"session {self.id} has staged more keys than fit {STAGED_BYTES_MAX} bytes;"
+                " commit them first",
+                code="too-much-staged",
+            )
 
     @property
     def staged_total(self) -> int:

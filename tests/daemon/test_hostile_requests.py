@@ -11,7 +11,7 @@ from daemon.conftest import error_of, post_head, read_answer
 
 from hangard.limits import REQUEST_BODY_BYTES_MAX
 from hangard.wire import frames, messages, protocol
-from hangard.wire.messages import Change, ChangeRequest
+from hangard.wire.messages import Change, ChangeRequest, ColumnRequest, SchemaMessage
 
 HELLO = (
     f"GET /hello HTTP/1.1\r\nHost: h\r\n{protocol.HEADER_PROTOCOL}:"
@@ -302,3 +302,43 @@ def test_a_slow_client_does_not_hold_others_up(daemon):
         dumb.sendall(post_head("/changes", 1000) + b"half")
         for _ in range(20):
             assert daemon.ask(HELLO)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"dtype": "O"},
+        {"dtype": "evil"},
+        {"dtype": ">f4"},
+        {"shape": (-1,)},
+        {"shape": (1,) * 40},
+        {"shape": (2**40, 2**40)},
+        {"backend": "99"},
+        {"backend": "20"},
+        {"backend": "numpy"},
+        {"backend_options": (("level", 1),)},
+        {"backend": "00", "backend_options": (("complevel", 99),)},
+        {"kind": "str"},
+        {"layout": "nested"},
+        {"variable_shape": True},
+    ],
+)
+def test_a_schema_that_nobody_could_read_is_refused(daemon, fields):
+    state = daemon.open_session()
+    schema = SchemaMessage(**{"dtype": "|u1", "shape": (4,), "backend": "10", **fields})
+    request = ColumnRequest(kind="add", session=state.info.id, column="c", schema=schema)
+    status, body = daemon.post("/columns", msgspec.msgpack.encode(request))
+    assert status == 400, error_of(body)
+    assert daemon.open_session().columns == {}
+    daemon.message(
+        "/sessions/close", messages.CloseSession(session=state.info.id), messages.SessionLeft
+    )
+
+
+def test_a_change_larger_than_its_window_asks_for_no_memory(daemon):
+    state = daemon.open_session()
+    huge = put(count=100_000, shape=(2**20,), rows_in="window", rows_bytes=0, keys_bytes=100_000)
+    ends = np.arange(1, 100_001, dtype="<u4")
+    body = changes_body(state, huge, sections=[b"\x10" * 100_000, ends, b""])
+    status, answer = daemon.post("/changes", body)
+    assert (status, error_of(answer).code) == (400, "invalid-window-range")

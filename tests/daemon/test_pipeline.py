@@ -1,5 +1,8 @@
 import asyncio
+import gc
 import threading
+import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -127,6 +130,28 @@ async def test_a_bug_in_preparation_is_an_internal_error(pipeline):
     with pytest.raises(HangardError, match="ZeroDivisionError") as caught:
         pipeline.raise_failure()
     assert caught.value.code == "internal-error"
+
+
+class Rows:
+    """Stands for rows in memory."""
+
+
+async def test_a_failure_that_waits_to_be_told_holds_no_rows(pipeline):
+    rows = Rows()
+    living = weakref.ref(rows)
+
+    def failing(rows):
+        try:
+            raise ValueError("inner")
+        except ValueError as error:
+            raise NoSpace("the disk is full") from error
+
+    pipeline.accept(FIRST, [work(prepare=partial(failing, rows))], await nothing())
+    del rows, failing
+    await pipeline.drain()
+    gc.collect()
+    assert living() is None
+    assert pipeline.pop_failure().code == "no-space"
 
 
 async def test_memory_is_given_back_when_all_is_prepared(pipeline):

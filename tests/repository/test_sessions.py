@@ -21,6 +21,8 @@ from hangard.errors import (
 )
 from hangard.limits import SESSION_AGE_S_MAX, SESSIONS_MAX
 from hangard.repository.changes import ColumnChange
+from hangard.repository.clock import SystemClock
+from hangard.repository.committing import CommitOperation
 from hangard.repository.repository import SESSION_IDLE_S_MIN, Repository
 from hangard.repository.staging import DELETED, NOT_STAGED, STAGED
 
@@ -362,3 +364,23 @@ def test_a_refused_change_on_a_full_disk_does_not_stop_those_behind_it(
     writer.put("a", {1: np.zeros(4, np.uint8)})
     assert list(read_commit(repository, writer.commit().digest)["a"]) == [1]
     repository.close()
+
+
+def test_a_commit_that_comes_after_an_abort_brings_nothing_back(tmp_path: Path) -> None:
+    repository = open_new(tmp_path)
+    writer = Writer(repository)
+    writer.column("a")
+    operation = CommitOperation(
+        writer.request(),
+        writer.session,
+        store=repository._nodes,
+        objects=repository._objects,
+        clock=SystemClock(),
+    )
+    repository.close_session(writer.session.id, abort=True)
+    with pytest.raises(Closed):
+        repository._writer.run(operation)
+    repository.close()
+    again = Repository.open(tmp_path)
+    assert again.sessions() == []
+    again.close()
