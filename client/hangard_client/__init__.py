@@ -22,7 +22,7 @@ from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
 from hangard_client.async_repository import AsyncRepository
 from hangard_client.checkouts import Checkout, WriteCheckout
 from hangard_client.columns import Column, WriteColumn
-from hangard_client.history import LogEntry
+from hangard_client.history import CommitDigest, LogEntry
 from hangard_client.repository import Repository
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "AsyncWriteColumn",
     "Checkout",
     "Column",
+    "CommitDigest",
     "LogEntry",
     "Repository",
     "UncommittedWarning",

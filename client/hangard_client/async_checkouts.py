@@ -28,6 +28,7 @@ from hangard.wire.messages import (
     SchemaMessage,
 )
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
+from hangard_client.history import CommitDigest
 from hangard_client.overlay import Overlay
 from hangard_client.remote import RemoteTree
 from hangard_client.schemas import changed_backend, new_schema
@@ -51,7 +52,7 @@ class AsyncCheckout:
     def __init__(self, tree: TreeReader | RemoteTree) -> None:
         self._tree: TreeReader | RemoteTree | None = tree
         self._columns: dict[str, AsyncColumn] = {}
-        self.commit_digest: Digest | None = tree.commit
+        self.commit_digest = CommitDigest.or_none(tree.commit)
 
     @property
     def columns(self) -> dict[str, AsyncColumn]:
@@ -126,9 +127,9 @@ class AsyncWriteCheckout:
         self._tree: TreeReader | None = None
 
     @property
-    def commit_digest(self) -> Digest | None:
+    def commit_digest(self) -> CommitDigest | None:
         """The commit this session goes on from; None before the branch's first."""
-        return self._base
+        return CommitDigest.or_none(self._base)
 
     @property
     def columns(self) -> dict[str, AsyncWriteColumn]:
@@ -210,7 +211,7 @@ class AsyncWriteCheckout:
         metadata: Mapping[str, str] | None = None,
         strategy: Strategy = None,
         allow_empty: bool = False,
-    ) -> Digest:
+    ) -> CommitDigest:
         """Commit everything staged in the session; its digest. It survives a power cut.
 
         ``strategy`` settles conflicts with commits that others made meanwhile: "ours" (this
@@ -218,7 +219,7 @@ class AsyncWriteCheckout:
         Errors: NothingStaged; Conflict, which names the keys and changes nothing; Busy; NoSpace.
         """
         result = await self._commit(message, metadata, strategy, allow_empty)
-        return result.digest
+        return CommitDigest(result.digest)
 
     async def abort(self) -> None:
         """Drop everything staged in the session, and close."""

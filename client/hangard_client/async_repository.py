@@ -10,7 +10,6 @@ from typing import Any
 
 from hangard.config import find_author
 from hangard.errors import Closed, HangardError, InvalidRequest, NoRepository, UnknownRevision
-from hangard.model.commit import Digest
 from hangard.reading.differences import ColumnChanges
 from hangard.reading.snapshot import RepositoryReader
 from hangard.wire import requests
@@ -18,7 +17,7 @@ from hangard.wire.messages import OpenSession, SessionInfo
 from hangard_client import starting
 from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, Opening
 from hangard_client.connection import Connection, in_thread
-from hangard_client.history import LogEntry
+from hangard_client.history import CommitDigest, LogEntry
 from hangard_client.remote import LOCAL_FAILURES, RemoteSource, RemoteTree
 from hangard_client.sender import Sender
 from hangard_client.staging import Start
@@ -113,25 +112,29 @@ class AsyncRepository:
         """
         return list(self.reader().diff(before, after))
 
-    async def branches(self) -> dict[str, Digest | None]:
+    async def branches(self) -> dict[str, CommitDigest | None]:
         """Heads by name; None for a branch without a commit."""
-        return self.reader().branches()
+        return self.read_branches()
 
-    async def create_branch(self, name: str, revision: str | bytes | None = None) -> Digest | None:
+    async def create_branch(
+        self, name: str, revision: str | bytes | None = None
+    ) -> CommitDigest | None:
         """Create a branch at a revision (default: the head of HEAD's branch); its digest.
 
         Errors: AlreadyExists, InvalidRequest, UnknownRevision.
         """
-        digest = self.reader().resolve(revision) if revision is not None else None
-        return (await self._connection.send(requests.create_branch(name, digest))).commit
+        digest = self._resolved(revision) if revision is not None else None
+        head = await self._connection.send(requests.create_branch(name, digest))
+        return CommitDigest.or_none(head.commit)
 
-    async def delete_branch(self, name: str, *, force: bool = False) -> Digest | None:
+    async def delete_branch(self, name: str, *, force: bool = False) -> CommitDigest | None:
         """Delete a branch; the digest that its head had.
 
         Errors: UnknownRevision; InvalidRequest if it is HEAD's or the last, or, without
         ``force``, if it holds commits that no other branch has.
         """
-        return (await self._connection.send(requests.delete_branch(name, force=force))).commit
+        head = await self._connection.send(requests.delete_branch(name, force=force))
+        return CommitDigest.or_none(head.commit)
 
     async def head(self) -> str:
         """The branch that HEAD names; checkouts do not read it."""
@@ -190,6 +193,15 @@ class AsyncRepository:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()
+
+    def _resolved(self, revision: str | bytes) -> Digest:
+        """Errors: UnknownRevision."""
+        return bytes(self.reader().resolve(revision))  # a message takes no subclass of bytes
+
+    def read_branches(self) -> dict[str, CommitDigest | None]:
+        """What ``branches`` gives, read on the caller's thread."""
+        heads = self.reader().branches()
+        return {name: CommitDigest.or_none(digest) for name, digest in heads.items()}
 
     def read_log(self, revision: str | bytes | None, limit: int | None) -> list[LogEntry]:
         reader = self.reader()
@@ -270,7 +282,7 @@ class AsyncRepository:
             message = OpenSession(
                 name=name or "",
                 branch=branch if branch is not None else self._branch_name(revision),
-                commit=self.reader().resolve(commit) if commit is not None else None,
+                commit=self._resolved(commit) if commit is not None else None,
                 exclusive=exclusive,
                 user=_user(),
                 pid=os.getpid(),

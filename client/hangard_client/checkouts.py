@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Any
 
 from hangard.errors import Closed
-from hangard.model.commit import Digest
 from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, Strategy, warn_of
 from hangard_client.columns import Column, Run, WriteColumn
+from hangard_client.history import CommitDigest
 
 
 class Checkout:
@@ -18,7 +18,7 @@ class Checkout:
     def __init__(self, inner: AsyncCheckout) -> None:
         self._tree = inner._tree
         self._columns: dict[str, Column] = {}
-        self.commit_digest: Digest | None = inner.commit_digest
+        self.commit_digest = inner.commit_digest
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -86,7 +86,7 @@ class WriteCheckout:
         self.session = inner.session
 
     @property
-    def commit_digest(self) -> Digest | None:
+    def commit_digest(self) -> CommitDigest | None:
         """The commit this session goes on from; None before the branch's first."""
         return self._inner.commit_digest
 
@@ -162,7 +162,7 @@ class WriteCheckout:
         metadata: Mapping[str, str] | None = None,
         strategy: Strategy = None,
         allow_empty: bool = False,
-    ) -> Digest:
+    ) -> CommitDigest:
         """Commit everything staged in the session; its digest. It survives a power cut.
 
         ``strategy`` settles conflicts with commits that others made meanwhile: "ours" (this

@@ -7,14 +7,13 @@ import os
 import weakref
 from typing import Any
 
-from hangard.model.commit import Digest
 from hangard.reading.differences import ColumnChanges
 from hangard.wire.messages import SessionInfo
 from hangard_client import starting
 from hangard_client.async_checkouts import AsyncWriteCheckout
 from hangard_client.async_repository import AsyncRepository
 from hangard_client.checkouts import Checkout, WriteCheckout
-from hangard_client.history import LogEntry
+from hangard_client.history import CommitDigest, LogEntry
 from hangard_client.portal import Portal
 
 
@@ -115,18 +114,18 @@ class Repository:
         """
         return list(self._inner.reader().diff(before, after))
 
-    def branches(self) -> dict[str, Digest | None]:
+    def branches(self) -> dict[str, CommitDigest | None]:
         """Heads by name; None for a branch without a commit."""
-        return self._inner.reader().branches()
+        return self._inner.read_branches()
 
-    def create_branch(self, name: str, revision: str | bytes | None = None) -> Digest | None:
+    def create_branch(self, name: str, revision: str | bytes | None = None) -> CommitDigest | None:
         """Create a branch at a revision (default: the head of HEAD's branch); its digest.
 
         Errors: AlreadyExists, InvalidRequest, UnknownRevision.
         """
         return self._portal.run(self._inner.create_branch(name, revision))
 
-    def delete_branch(self, name: str, *, force: bool = False) -> Digest | None:
+    def delete_branch(self, name: str, *, force: bool = False) -> CommitDigest | None:
         """Delete a branch; the digest that its head had.
 
         Errors: UnknownRevision; InvalidRequest if it is HEAD's or the last, or, without

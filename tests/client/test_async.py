@@ -152,7 +152,7 @@ PAIRS = [
     (
         hangard_client.Repository,
         hangard_client.AsyncRepository,
-        {"close_files", "use_start", "read_log", "read_checkout", "reader"},
+        {"close_files", "use_start", "read_branches", "read_log", "read_checkout", "reader"},
     ),
     (hangard_client.Checkout, hangard_client.AsyncCheckout, set()),
     (hangard_client.WriteCheckout, hangard_client.AsyncWriteCheckout, {"end", "leave"}),

@@ -279,3 +279,16 @@ def test_status_shows_the_daemon(repo):
     assert status["path"] == str(repo.path)
     assert status["memory_bytes"] == 0
     assert {"pid", "hdf5_pid", "uptime_s", "queues"} <= set(status)
+
+
+def test_a_commit_prints_as_its_hexadecimal_digest_and_names_a_revision(repo, branch):
+    with repo.checkout(branch, write=True) as co:
+        co.add_ndarray_column("a", shape=(2,), dtype="u1")
+        digest = co.commit("first")
+    assert str(digest) == f"{digest}" == digest.hex()
+    assert digest.hex() in repr(digest)
+    assert str(repo.branches()[branch]) == digest.hex()
+    assert [entry.digest for entry in repo.log(digest)] == [digest]
+    assert repo.create_branch(f"{branch}-copy", digest) == digest
+    with repo.checkout(str(digest)) as reading:
+        assert reading.commit_digest == digest
