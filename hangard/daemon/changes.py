@@ -36,7 +36,7 @@ class ChangeHandlers:
         changes = frames.join_changes(view, offset, header.changes)
         pipeline = await self._pipeline(header.session, header.epoch)
         await self._accept(pipeline, header.sequence, changes, reservation)
-        failure = pipeline.pop_failure()
+        failure = pipeline.tell(header.sequence)
         return messages.Accepted(failure=messages.ErrorMessage.of(failure) if failure else None)
 
     async def piece(self, body: memoryview, reservation: Reservation) -> messages.Done:
@@ -99,11 +99,18 @@ class ChangeHandlers:
             await pipeline.wait_for_room()
             works = await self._works(pipeline, changes)
         try:
-            commit = partial(self._service.repository.commit, request.session, request)
-            return await pipeline.commit(header.sequence, works, commit, reservation)
+            repository = self._service.repository
+            return await pipeline.commit(
+                header.sequence,
+                works,
+                partial(repository.commit, request.session, request),
+                reservation,
+                command=request.command_id,
+                find_done=partial(repository.find_result, request.command_id),
+            )
         except HangardError as error:
-            # The client must not send again what rode on the request.
-            error.details["accepted"] = header.sequence + len(changes) - 1
+            # The client must not send again what rode on the request, if it was taken.
+            error.details["accepted"] = pipeline.accepted(header.sequence)
             raise
 
     async def _pipeline(self, session: str, epoch: bytes) -> Pipeline:

@@ -91,6 +91,8 @@ class Pipeline:
         self._applier: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
         self._failures: list[Lost] = []
+        # By stream: the last request that was told of failures, and which, in case it is repeated.
+        self._told: dict[int, tuple[int | bytes, list[Lost]]] = {}
         self._entered = 0
         self._left = 0
 
@@ -106,6 +108,9 @@ class Pipeline:
         """
         if self._accepted.pop(last_sequence >> STREAM_SHIFT, None) is None:
             self.attached += 1
+        told, lost = self._told.pop(last_sequence >> STREAM_SHIFT, (0, []))
+        if isinstance(told, int) and told > last_sequence:
+            self._failures[:0] = lost  # in an answer that the client never got
         self._accepted[first >> STREAM_SHIFT] = first - 1
 
     def check_next(self, sequence: int, count: int) -> bool:
@@ -171,39 +176,67 @@ class Pipeline:
         works: Sequence[Work],
         commit: Callable[[], T],
         reservation: Reservation,
+        *,
+        command: bytes = b"",
+        find_done: Callable[[], T | None] = lambda: None,
     ) -> T:
         """Accept changes that ride on a commit, apply all that was accepted, run ``commit``.
 
+        ``find_done`` gives the result of a command that is repeated because a restart of the daemon
+        took its answer: what rides on it is in that commit, and is not staged again.
         All of it is one visit to a thread if nothing else is queued: a visit costs 50 to 100 us.
         Errors: what changes that were accepted failed with; those of ``commit``.
         """
-        if self.queued:
-            try:
-                if not self.accept(sequence, works, reservation):
-                    release_held(works)
-            except BaseException:
-                release_held(works)
-                raise
+        try:
             await self.drain()
-            self.raise_failure()
-            return await self._threads.control(commit)
+            # It may have come twice, and the other was first.
+            if works and not self.check_next(sequence, len(works)):
+                release_held(works)
+                works = ()
+        except BaseException:
+            release_held(works)
+            raise
         with reservation:
-            self.raise_failure()
+            lost = self._told_to(sequence, command) or self._take_failures()
             if works:
                 self._accepted[sequence >> STREAM_SHIFT] = sequence + len(works) - 1
             self._entered += len(works)
+            wanted = None if lost else commit
+
+            def carry_out() -> tuple[list[Lost], T | None]:
+                return self._apply_and_commit(sequence, works, wanted, find_done)
+
             try:
-                failed, result = await self._threads.control(
-                    self._apply_and_commit, sequence, works, commit
-                )
+                failed, result = await self._threads.control(carry_out)
             finally:
                 self._left += len(works)
                 self._note_progress()
                 release_held(works)
-        if failed:
-            raise describe_failures(failed)
+        lost += failed
+        self._told[sequence >> STREAM_SHIFT] = command, lost
+        if lost:
+            raise describe_failures(lost)
         assert result is not None
         return result
+
+    def accepted(self, sequence: int) -> int:
+        """The last number that was accepted of the stream that a number belongs to."""
+        return self._accepted.get(sequence >> STREAM_SHIFT, 0)
+
+    def tell(self, sequence: int) -> HangardError | None:
+        """What failed since the last call, for the answer to a change request; the same once more
+        if that answer was lost and the request is repeated."""
+        lost = self._told_to(sequence, sequence) or self._take_failures()
+        self._told[sequence >> STREAM_SHIFT] = sequence, lost
+        return describe_failures(lost) if lost else None
+
+    def _told_to(self, sequence: int, request: int | bytes) -> list[Lost]:
+        told, lost = self._told.get(sequence >> STREAM_SHIFT, (0, []))
+        return list(lost) if told == request else []
+
+    def _take_failures(self) -> list[Lost]:
+        failures, self._failures = self._failures, []
+        return failures
 
     async def drain(self) -> None:
         """Wait until everything accepted so far is applied or has failed."""
@@ -213,7 +246,7 @@ class Pipeline:
 
     def pop_failure(self) -> HangardError | None:
         """The error for all changes that failed since the last call; None if none did."""
-        failures, self._failures = self._failures, []
+        failures = self._take_failures()
         return describe_failures(failures) if failures else None
 
     def raise_failure(self) -> None:
@@ -257,9 +290,17 @@ class Pipeline:
         return failed
 
     def _apply_and_commit(
-        self, sequence: int, works: Sequence[Work], commit: Callable[[], T]
+        self,
+        sequence: int,
+        works: Sequence[Work],
+        commit: Callable[[], T] | None,
+        find_done: Callable[[], T | None],
     ) -> tuple[list[Lost], T | None]:
         """Prepare and apply changes, in a thread; commit if none failed."""
+        if works and (done := find_done()) is not None:
+            for number in range(sequence, sequence + len(works)):
+                self.target.skip(number)
+            return [], done
         entries = []
         for number, work in enumerate(works, sequence):
             prepared: concurrent.futures.Future[Change] = concurrent.futures.Future()
@@ -269,7 +310,7 @@ class Pipeline:
                 prepared.set_exception(error)
             entries.append(_Entry(number, work.column, work.keys, prepared))
         failed = self._apply(entries)
-        return failed, None if failed else commit()
+        return failed, None if failed or commit is None else commit()
 
     def _note_progress(self) -> None:
         self._progress.set()

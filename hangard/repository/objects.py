@@ -8,6 +8,7 @@ from hangard.db.environment import WritableEnvironment
 from hangard.errors import Corrupt
 from hangard.model.commit import Commit, Digest, Tree
 from hangard.model.schema import Schema
+from hangard.wire.messages import CommitResult
 
 OBJECTS_CACHED_MAX = 1024
 
@@ -28,6 +29,19 @@ class Objects:
     def schemas(self, tree: Tree) -> dict[str, Schema]:
         """The schemas of a tree's columns by name."""
         return {name: self.schema(entry.schema) for name, entry in tree.items()}
+
+    def find_result(self, command: bytes) -> CommitResult | None:
+        """What a commit command did, None if it was never carried out, or too long ago."""
+        with self._env.read() as tables:
+            known = tables.command(command)
+        if known is None:
+            return None
+        return CommitResult(
+            digest=known.commit,
+            branch=known.branch,
+            parent=known.parent or None,
+            rebased=known.rebased,
+        )
 
     def _commit(self, digest: Digest) -> Commit:
         with self._env.read() as tables:

@@ -313,15 +313,9 @@ class Repository:
             raise InvalidRequest("a commit needs a message", code="empty-message")
         session = self.session(identity)
         with session.committing:
-            with self._env.read() as tables:
-                known = tables.command(request.command_id)
+            known = self.find_result(request.command_id)
             if known is not None:
-                return CommitResult(
-                    digest=known.commit,
-                    branch=known.branch,
-                    parent=known.parent or None,
-                    rebased=known.rebased,
-                )
+                return known
             with self._lock:
                 self._check_lease(identity, session.branch)
             operation = CommitOperation(
@@ -334,6 +328,10 @@ class Repository:
                     self._storage.fail(error)
                 raise
             return result
+
+    def find_result(self, command: bytes) -> CommitResult | None:
+        """What a commit command did, None if it was never carried out."""
+        return self._objects.find_result(command)
 
     # Branches
 

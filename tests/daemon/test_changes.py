@@ -3,6 +3,7 @@
 import asyncio
 import os
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from hangard.model.schema import make_schema
 from hangard.repository.changes import ColumnChange
 from hangard.repository.repository import Repository
 from hangard.wire import frames
-from hangard.wire.messages import Change, ChangeRequest
+from hangard.wire.messages import Change, ChangeRequest, CommitBody, CommitRequest
 
 
 @pytest.fixture
@@ -78,3 +79,38 @@ async def test_a_request_that_comes_twice_at_once_gives_all_its_memory_back(serv
     await service.pipelines[state.info.id].drain()
     assert service.memory.used_bytes == service.memory.pinned_bytes
     service.windows._drop(window)
+
+
+async def test_a_commit_repeated_after_a_restart_stages_nothing_twice(tmp_path):
+    """The first daemon died between its commit and the answer."""
+    Repository.create(tmp_path)
+    schema = make_schema(dtype="u1", shape=(4,), backend="10")
+    command = CommitRequest(
+        session="", command_id=bytes(16), message="m", author_name="a", author_email="a@b"
+    )
+    results, session = [], ""
+    for life in range(2):
+        events = EventLog(tmp_path / "log")
+        service = Service(Repository.open(tmp_path), events)
+        if life == 0:
+            opened = service.repository.open_session()
+            opened.apply(opened.attach(), ColumnChange("x", schema, create=True))
+            session = opened.id
+        state = await service.attach(service.repository.session(session))
+        last = state.next_sequence
+        request = msgspec.structs.replace(command, session=session, last_sequence=last)
+        change = Change(
+            kind="put", column="x", count=1, keys_bytes=2, dtype="|u1", shape=(4,), rows_bytes=4
+        )
+        body = b"".join(
+            frames.encode(
+                CommitBody(commit=request, sequence=last, changes=(change,)),
+                [b"\x11\x05", np.array([2], "<u4"), b"abcd"],
+            )
+        )
+        handlers = ChangeHandlers(service)
+        results.append(await handlers.commit(memoryview(body), await Memory(1).reserve(0)))
+        assert not service.repository.session(session).is_changed
+        await service.close()
+        events.close()
+    assert results[0] == results[1]

@@ -201,3 +201,57 @@ async def test_a_commit_whose_riding_changes_fail_is_not_done(pipeline, target, 
         )
     assert committed == []
     assert target.skipped == [int(queued)]
+
+
+async def failed(pipeline, number=0):
+    """Let one change fail, which nobody is told of yet."""
+    pipeline.accept(FIRST + number, [work("refused")], await nothing())
+    await pipeline.drain()
+
+
+async def test_what_rides_on_a_commit_is_taken_although_an_earlier_change_failed(pipeline, target):
+    await failed(pipeline)
+    committed = []
+    with pytest.raises(InvalidRequest, match="1 samples"):
+        await pipeline.commit(FIRST + 1, [work()], lambda: committed.append(1), await nothing())
+    assert (target.applied, committed) == ([1], [])
+    assert pipeline.accepted(FIRST) == FIRST + 1
+
+
+async def test_a_failure_is_told_again_when_its_answer_was_lost(pipeline):
+    await failed(pipeline)
+    for _ in range(2):
+        assert pipeline.tell(FIRST + 1).code == "refused"
+    assert pipeline.tell(FIRST + 2) is None
+    assert pipeline.tell(FIRST + 1) is None
+
+
+async def test_a_failure_in_an_answer_that_never_came_is_told_after_resuming(pipeline):
+    await failed(pipeline)
+    pipeline.accept(FIRST + 1, [work()], await nothing())
+    assert pipeline.tell(FIRST + 1).code == "refused"
+    pipeline.attach((4 << 48) + 1, FIRST)
+    assert pipeline.pop_failure().code == "refused"
+
+
+async def test_a_repeated_commit_does_not_pass_over_what_failed_with_it(pipeline, target):
+    committed = []
+    for _ in range(2):
+        with pytest.raises(InvalidRequest, match="1 samples"):
+            await pipeline.commit(
+                FIRST,
+                [work("refused")],
+                lambda: committed.append(1),
+                await nothing(),
+                command=b"same",
+            )
+    assert (committed, target.skipped) == ([], [0])
+
+
+async def test_what_rode_on_a_commit_that_is_done_is_not_staged_again(pipeline, target):
+    found = await pipeline.commit(
+        FIRST, [work(), work()], lambda: "twice", await nothing(), find_done=lambda: "done"
+    )
+    assert found == "done"
+    assert (target.applied, target.skipped) == ([], [0, 1])
+    assert pipeline.accept(FIRST + 2, [work()], await nothing())
