@@ -194,7 +194,7 @@ class AsyncRepository:
         if reader is not None:
             reader.close()
 
-    def _resolved(self, revision: str | bytes) -> Digest:
+    def _resolved(self, revision: str | bytes) -> bytes:
         """Errors: UnknownRevision."""
         return bytes(self.reader().resolve(revision))  # a message takes no subclass of bytes
 
