@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hangard.daemon.report import Report
 
+DESCRIPTORS = 8192  # at most CONNECTIONS_MAX + windows + SESSIONS_MAX + files, with room
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until stopped; 0 after an orderly end, 1 after an error, which is on stderr."""
@@ -57,6 +59,7 @@ def _serve(options: argparse.Namespace, report: Report) -> None:
     from hangard.daemon.serve import serve
     from hangard.repository.repository import Repository
 
+    _allow_descriptors()
     if options.create:
         Repository.create(options.path, branch=options.branch)
     events = EventLog(options.log)
@@ -70,6 +73,16 @@ def _serve(options: argparse.Namespace, report: Report) -> None:
         raise
     finally:
         events.close()
+
+
+def _allow_descriptors() -> None:
+    """Connections, windows, journals and segments together may pass the usual 1,024."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from hangard.daemon.reads import ReadHandlers
 from hangard.daemon.routes import Router
 from hangard.daemon.service import Service
 from hangard.daemon.sessions import SessionHandlers
+from hangard.errors import HangardError
 from hangard.limits import (
     MEMORY_BYTES_MAX,
     PIECE_BODY_BYTES_MAX,
@@ -187,9 +188,13 @@ async def _keep_house(service: Service) -> None:
     """Every minute: let the repository drop sessions that nobody used for long, and forget what
     belonged to them, and uploads that nobody goes on with."""
     while True:
-        found = await service.threads.control(service.repository.sessions)
-        for session in set(service.pipelines) - {info.id for info in found}:
-            service.events.write("session-expired", session=session)
-            await service.drop_pipeline(session)
+        served = set(service.pipelines)  # before the sessions are listed: one may just be opened
+        try:
+            found = await service.threads.control(service.repository.sessions)
+            for session in served - {info.id for info in found}:
+                service.events.write("session-expired", session=session)
+                await service.drop_pipeline(session)
+        except HangardError as error:
+            service.events.write("housekeeping-failed", level="warning", error=error)
         service.uploads.drop_idle()
         await asyncio.sleep(HOUSEKEEPING_S)

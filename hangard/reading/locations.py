@@ -51,8 +51,8 @@ class StoredLocations:
         self._directory = directory
         self._cache_bytes_max = cache_bytes_max
         self._cache = Table()
-        self._runs = Runs(())
-        self._paths: tuple[str, ...] = ()
+        # One value, since another thread may look between two.
+        self._open: tuple[tuple[str, ...], Runs] = ((), Runs(()))
         self._on_first_use: Callable[[], None] | None = None
 
     @property
@@ -95,18 +95,17 @@ class StoredLocations:
         ``on_first_use`` is called once, before the next look-up.
         """
         self._cache = Table()
-        self._runs = Runs(())
-        self._paths = ()
+        self._open = ((), Runs(()))
         self._on_first_use = on_first_use
 
     def _find_stored(self, digest: bytes) -> bytes | None:
         self._begin()
         # Runs come first, since most digests are there and a transaction costs more than they do.
-        spec = self._runs.find(digest)
+        spec = self._open[1].find(digest)
         if spec is None:
             spec, changed = self._refresh(digest)
             if spec is None and changed:
-                spec = self._runs.find(digest)
+                spec = self._open[1].find(digest)
         return spec
 
     def _find_stored_many(self, digests: Bytes) -> tuple[Bytes, Found]:
@@ -114,7 +113,7 @@ class StoredLocations:
         specs = np.zeros((len(digests), SPEC_BYTES), dtype=np.uint8)
         flags = np.zeros(len(digests), dtype=np.uint8)
         found = flags.view(np.bool_)
-        if self._runs.find_many(digests, specs, flags) < len(digests):
+        if self._open[1].find_many(digests, specs, flags) < len(digests):
             # LMDB after the runs, and the runs of now after LMDB: an entry that moves from one to
             # the other meanwhile is met in one of them.
             missing = np.flatnonzero(~found)
@@ -123,7 +122,7 @@ class StoredLocations:
             found[missing] = recently
             if not recently.all():
                 self._refresh()
-                self._runs.find_many(digests, specs, flags)
+                self._open[1].find_many(digests, specs, flags)
         return specs, found
 
     def _begin(self) -> None:
@@ -145,9 +144,10 @@ class StoredLocations:
             with self._env.read() as tables:
                 paths = _run_paths(tables)
                 spec = None if digest is None else tables.find_spec(digest)
-            if set(paths) == set(self._paths):
+            known, opened = self._open
+            if set(paths) == set(known):
                 return spec, False
-            kept = dict(zip(self._paths, self._runs.runs, strict=False))
+            kept = dict(zip(known, opened.runs, strict=True))
             try:
                 runs = [kept.get(path) or open_run(self._directory / path) for path in paths]
             except FileNotFoundError as error:
@@ -159,8 +159,10 @@ class StoredLocations:
                     ) from error
                 continue
             newest_first = sorted(zip(runs, paths, strict=True), key=lambda pair: -pair[0].sequence)
-            self._runs = Runs([run for run, _ in newest_first])
-            self._paths = tuple(path for _, path in newest_first)
+            self._open = (
+                tuple(path for _, path in newest_first),
+                Runs([run for run, _ in newest_first]),
+            )
             return spec, True
         raise AssertionError("unreachable")
 

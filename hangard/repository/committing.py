@@ -70,6 +70,7 @@ class Plan:
     commit: Commit
     digest: Digest
     tree: Tree
+    schemas: dict[str, Schema]  # of the tree's columns
     records: list[tuple[bytes, bytes]]  # kind byte and record of each object
     result: CommitResult
 
@@ -159,10 +160,7 @@ class CommitOperation:
     def settle(self) -> None:
         """The transaction is durable: the session goes on from its new commit."""
         if self.plan is not None:
-            schemas = {
-                name: self._objects.schema(entry.schema) for name, entry in self.plan.tree.items()
-            }
-            self.session.settle(self.plan.digest, self.plan.tree, schemas)
+            self.session.settle(self.plan.digest, self.plan.tree, self.plan.schemas)
 
     def release(self) -> None:
         """Let the session's changes move again; may be called twice."""
@@ -223,7 +221,8 @@ class CommitOperation:
             rebased=head != snapshot.base,
         )
         records += [(KIND_TREE, tree_record), (KIND_COMMIT, commit_record)]
-        return Plan(snapshot, commit, digest, tree, records, result)
+        schemas = {name: load_schema(entry.schema) for name, entry in tree.items()}
+        return Plan(snapshot, commit, digest, tree, schemas, records, result)
 
 
 class MakeCheckpoint:
@@ -263,6 +262,11 @@ class GroupCommit:
     def after_group(self, operations: Sequence[Operation], durable: Sequence[bool]) -> None:
         """Take over what became durable (one flag for each operation), and let sessions go on."""
         try:
+            for operation, written in zip(operations, durable, strict=True):
+                if written and isinstance(operation, CommitOperation):
+                    assert operation.plan is not None
+                    self.heads[operation.session.branch] = operation.plan.digest
+                    operation.settle()
             # Only these write the checkpoint into the transaction; others may be durable without.
             named = any(
                 written and isinstance(operation, (CommitOperation, MakeCheckpoint))
@@ -271,11 +275,6 @@ class GroupCommit:
             if named and self._group.checkpoint is not None:
                 self.storage.checkpointed(self._group.checkpoint)
                 self.checkpointed(self._group.checkpoint)
-            for operation, written in zip(operations, durable, strict=True):
-                if written and isinstance(operation, CommitOperation):
-                    assert operation.plan is not None
-                    self.heads[operation.session.branch] = operation.plan.digest
-                    operation.settle()
         finally:
             for operation in operations:
                 if isinstance(operation, CommitOperation):

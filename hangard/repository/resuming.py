@@ -51,8 +51,10 @@ def resume(
         journal_bytes=record.consumed_bytes,
         streams=record.streams,
     )
-    session.used_ns = record.used_ns
     path = journals(record.journal, 0).path
+    # The record is written at commits only: what was staged since then counts as use, too.
+    staged_ns = path.stat().st_mtime_ns if path.exists() else 0
+    session.used_ns = max(record.used_ns, staged_ns)
     try:
         session.replay(_stored(read_journal(path, record.consumed_bytes), find_many))
     except Corrupt as error:

@@ -219,6 +219,8 @@ class Storage:
 
     def checkpointed(self, checkpoint: Checkpoint) -> None:
         """The transaction that names the checkpoint is durable."""
+        # First of all, since LMDB names the run now, whatever fails below.
+        self._strays.discard(checkpoint.run or "")
         self._index.checkpointed(checkpoint.pending, checkpoint.run)
         with self._lock:
             for file in [*self._open.values(), *self._retired]:
@@ -228,7 +230,6 @@ class Storage:
             self._retired = [file for file in self._retired if file not in checkpoint.sealed]
             for path in checkpoint.files:
                 self._recovered.pop(path, None)
-        self._strays.discard(checkpoint.run or "")
         for stray in checkpoint.strays:
             self._strays.discard(stray)
             self._disk.unlink(self._directory / stray)

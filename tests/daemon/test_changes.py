@@ -10,7 +10,9 @@ import pytest
 from hangard.daemon.changes import ChangeHandlers
 from hangard.daemon.events import EventLog
 from hangard.daemon.memory import Memory
+from hangard.daemon.serve import _keep_house
 from hangard.daemon.service import Service
+from hangard.errors import NoSpace
 from hangard.model.schema import make_schema
 from hangard.repository.changes import ColumnChange
 from hangard.repository.repository import Repository
@@ -114,3 +116,21 @@ async def test_a_commit_repeated_after_a_restart_stages_nothing_twice(tmp_path):
         await service.close()
         events.close()
     assert results[0] == results[1]
+
+
+async def test_housekeeping_goes_on_after_a_full_disk(service, monkeypatch):
+    calls = []
+
+    def sessions():
+        calls.append(len(calls))
+        raise NoSpace("the disk is full")
+
+    monkeypatch.setattr(service.repository, "sessions", sessions)
+    monkeypatch.setattr("hangard.daemon.serve.HOUSEKEEPING_S", 0.001)
+    task = asyncio.create_task(_keep_house(service))
+    async with asyncio.timeout(10):
+        while len(calls) < 3:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

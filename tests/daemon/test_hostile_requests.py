@@ -1,5 +1,6 @@
 """Whatever a client sends, it gets a clear answer, and the daemon serves the next one."""
 
+import resource
 import socket
 import struct
 import time
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from daemon.conftest import error_of, post_head, read_answer
 
-from hangard.limits import REQUEST_BODY_BYTES_MAX
+from hangard.daemon.__main__ import DESCRIPTORS
+from hangard.daemon.connection import CONNECTIONS_MAX
+from hangard.limits import REQUEST_BODY_BYTES_MAX, SESSIONS_MAX
 from hangard.wire import frames, messages, protocol
 from hangard.wire.messages import Change, ChangeRequest, ColumnRequest, SchemaMessage
 
@@ -342,3 +345,8 @@ def test_a_change_larger_than_its_window_asks_for_no_memory(daemon):
     body = changes_body(state, huge, sections=[b"\x10" * 100_000, ends, b""])
     status, answer = daemon.post("/changes", body)
     assert (status, error_of(answer).code) == (400, "invalid-window-range")
+
+
+def test_the_daemon_has_descriptors_for_all_it_admits(daemon):
+    soft, hard = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard or soft >= DESCRIPTORS > CONNECTIONS_MAX + SESSIONS_MAX

@@ -208,3 +208,26 @@ def test_much_staged_data_is_indexed_before_any_commit(
         assert repository._index.pending_count < 3000
     assert len(read_commit(repository, writer.commit().digest)["a"]) == 20_000
     repository.close()
+
+
+def test_a_run_that_cannot_be_opened_after_its_transaction_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = open_new(tmp_path)
+    writer = Writer(repository)
+    writer.column("a")
+    rows = np.arange(5000, dtype="<u4")
+    writer.put("a", (range(5000), rows.view("u1").reshape(5000, 4)))
+    with monkeypatch.context() as patch:
+
+        def no_descriptor(path: Path) -> None:
+            raise OSError(24, "Too many open files")
+
+        patch.setattr("hangard.index.index.open_run", no_descriptor)
+        writer.commit("first")
+    writer.put("a", {5000: np.array([1, 2, 3, 4], np.uint8)})
+    second = writer.commit("second")
+    repository.close()
+    again = Repository.open(tmp_path)
+    assert len(read_commit(again, second.digest)["a"]) == 5001
+    again.close()

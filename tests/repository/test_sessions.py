@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -383,4 +384,17 @@ def test_a_commit_that_comes_after_an_abort_brings_nothing_back(tmp_path: Path) 
     repository.close()
     again = Repository.open(tmp_path)
     assert again.sessions() == []
+    again.close()
+
+
+def test_a_session_that_staged_lately_does_not_expire_with_a_restart(tmp_path: Path) -> None:
+    clock = Clock()
+    Repository.create(tmp_path)
+    repository = Repository.open(tmp_path, clock=clock)
+    writer = Writer(repository)
+    clock.ns = time.time_ns() + SESSION_AGE_S_MAX * 1_000_000_000 - 60_000_000_000
+    writer.column("a")  # the journal is as old as now, its session much older
+    repository.close()
+    again = Repository.open(tmp_path, clock=clock)
+    assert [session.id for session in again.sessions()] == [writer.session.id]
     again.close()
