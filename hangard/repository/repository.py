@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from hangard.errors import (
     Corrupt,
     HangardError,
     InvalidRequest,
+    NoSpace,
     UnknownRevision,
     UnknownSession,
 )
@@ -55,6 +57,8 @@ from hangard.repository.sessions import DeleteSession, PutSession, on_other_bran
 from hangard.repository.staging import Digests, Ends
 from hangard.repository.storage import Checkpoint, Storage
 from hangard.wire.messages import CommitRequest, CommitResult, SessionInfo
+
+_log = logging.getLogger(__name__)
 
 SESSION_IDLE_S_MIN = 600
 
@@ -402,7 +406,8 @@ class Repository:
     def close(self) -> None:
         """Seal what is open, make the index durable, and give the lock back. May be called twice.
 
-        Sessions that hold changes stay on disk and are there again after ``open``.
+        Sessions that hold changes stay on disk and are there again after ``open``. Where the disk
+        is full, or fails, the next ``open`` does what could not be done here. Errors: Corrupt.
         """
         with self._lock:
             if self._closed:
@@ -415,6 +420,8 @@ class Repository:
         self._storage.retire_all()
         try:
             self._writer.run(MakeCheckpoint())
+        except NoSpace as error:
+            _log.warning("the repository was closed as it is: %s", error)
         finally:
             self._writer.close()
             self._nodes.close()
