@@ -85,7 +85,7 @@ def create(repository: Path, branch: str, *, idle_s: float = IDLE_S) -> None:
 def wait_for_end(process: int, *, wait_s: float = START_S_MAX) -> None:
     """Wait until the process behind a pidfd has ended; closes it. Blocks. Errors: Busy."""
     try:
-        ready, _, _ = select.select([process], [], [], wait_s)
+        ready = _is_readable(process, wait_s)
     finally:
         os.close(process)
     if not ready:
@@ -159,8 +159,7 @@ def _start(repository: Path, idle_s: float, deadline_s: float, *options: str) ->
 def _read_report(reader: int, deadline_s: float) -> bytes:
     report = b""
     while len(report) < REPORT_BYTES_MAX:
-        ready, _, _ = select.select([reader], [], [], max(0.0, deadline_s - time.monotonic()))
-        if not ready:
+        if not _is_readable(reader, max(0.0, deadline_s - time.monotonic())):
             raise Unavailable(
                 f"the daemon was not ready within {START_S_MAX:g} s", code="daemon-not-started"
             )
@@ -169,6 +168,13 @@ def _read_report(reader: int, deadline_s: float) -> bytes:
             break
         report += piece
     return report
+
+
+def _is_readable(descriptor: int, wait_s: float) -> bool:
+    """Wait for a descriptor; not with select, which takes none from 1,024 on."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(wait_s * 1000))
 
 
 def _endpoint_of(report: bytes) -> Endpoint | None:

@@ -1,6 +1,7 @@
 """Daemons that are started, end, are killed and replaced while clients go on."""
 
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -215,3 +216,16 @@ time.sleep(60)
         time.sleep(0.02)
     with own.checkout("main", write=True, exclusive=True):
         pass
+
+
+def test_the_end_of_a_process_is_seen_by_who_has_many_files_open():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    try:
+        with subprocess.Popen(["/bin/true"]) as process:
+            found = starting.open_process(process.pid)
+            high = os.dup2(found, 2000, inheritable=False)
+            os.close(found)
+            starting.wait_for_end(high, wait_s=30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
