@@ -3,9 +3,9 @@
 While a group is being synced the next one gathers, so a busy writer commits few large transactions
 and an idle one answers at once; nothing ever waits for company.
 
-Small operations go first. Bulk ones (``submit(operation, bulk=True)``) join a group one at a time,
-when no small one waits or the oldest has waited BULK_WAIT_S_MAX; who submits them bounds their
-size.
+Small operations go first. Bulk ones (``submit(operation, bulk=True)``) join a group when no small
+one waits or the oldest has waited BULK_WAIT_S_MAX, and BULK_GROUP_MAX of them at once: writers that
+end together share one sync. Who submits them bounds their size.
 
 Errors  what an operation's ``check`` raises goes to its own future, and the others go on.
         Closed (``writer-closed``), Busy (``writer-queue-full``) from ``submit``.
@@ -37,6 +37,7 @@ from hangard.reading.environment import errno_of
 
 WRITER_QUEUE_MAX = 4096
 BULK_WAIT_S_MAX = 0.2
+BULK_GROUP_MAX = 8  # a small operation that comes a moment later waits for so many
 READER_CHECK_S = 30.0
 # With less than this left, an EIO of LMDB means a full disk.
 FREE_BYTES_MIN = 256 * KIB
@@ -151,7 +152,8 @@ class Writer:
             if self._bulk and (
                 not group or self._clock() - self._bulk[0].since_s >= BULK_WAIT_S_MAX
             ):
-                group.append(self._bulk.popleft())
+                count = min(len(self._bulk), BULK_GROUP_MAX)
+                group += [self._bulk.popleft() for _ in range(count)]
         return [item for item in group if item.future.set_running_or_notify_cancel()]
 
     def _answer(self, group: list[_Waiting]) -> None:

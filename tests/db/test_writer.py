@@ -10,7 +10,7 @@ import pytest
 
 from hangard.db import writer as writer_module
 from hangard.db.environment import WritableEnvironment, create_directory
-from hangard.db.writer import Writer
+from hangard.db.writer import BULK_GROUP_MAX, Writer
 from hangard.errors import Busy, Closed, Conflict, Corrupt, NoSpace
 
 
@@ -124,11 +124,21 @@ def test_bulk_waits_for_small_operations_but_not_for_ever(env, writer, groups):
     gate.set()
     for future in bulk + small:
         future.result(10)
-    assert [[operation.name for operation in group] for group in groups][:2] == [
+    assert [[operation.name for operation in group] for group in groups] == [
         ["held"],
         ["small", "small"],
+        ["bulk", "bulk"],
     ]
     assert counter(env, "bulk") == 1
+
+
+def test_few_bulk_operations_share_a_group(env, writer, groups):
+    gate, _ = held(writer)
+    bulk = [writer.submit(Put("bulk", n), bulk=True) for n in range(BULK_GROUP_MAX + 1)]
+    gate.set()
+    for future in bulk:
+        future.result(10)
+    assert [len(group) for group in groups] == [1, BULK_GROUP_MAX, 1]
 
 
 def test_bulk_that_waited_long_joins_a_group_of_small_ones(env, groups):
@@ -247,7 +257,7 @@ def test_errors_of_lmdb_become_ours_for_the_whole_group(env, error, free, expect
 FULL_DISK = """
 import resource, sys
 from hangard.db.environment import WritableEnvironment
-from hangard.db.writer import Writer
+from hangard.db.writer import BULK_GROUP_MAX, Writer
 from hangard.errors import NoSpace
 
 class Fill:
