@@ -45,10 +45,11 @@ Publish = Callable[[str, FileRecord, tuple[str, ...]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The fresh entries of one moment, sorted by digest."""
+    """The fresh entries of one moment, sorted by digest; ``added`` counts what was added before."""
 
     digests: Bytes
     specs: Bytes
+    added: int = -1
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -72,6 +73,7 @@ class Index:
         self._disk = disk
         self._lock = threading.Lock()
         self._fresh = Table()
+        self._added = 0  # calls of `add`
         self._recent = Table()
         self._open: tuple[OpenRun, ...] = ()  # the oldest first
         self._runs = Runs(())  # the same runs, the newest first
@@ -102,8 +104,9 @@ class Index:
 
     def add(self, digests: Bytes, specs: Bytes) -> None:
         """New entries, in any order; of equal digests the newest counts."""
-        # The lock is for `checkpointed`, which clears an empty table.
+        # The lock is for `checkpointed`, which clears the table.
         with self._lock:
+            self._added += 1
             self._fresh.add_many(np.ascontiguousarray(digests), np.ascontiguousarray(specs))
 
     def pending(self) -> Pending:
@@ -112,7 +115,8 @@ class Index:
         What the specs point at must be synced after this call and before the entries are made
         durable.
         """
-        return Pending(*self._fresh.items())
+        added = self._added  # before the items: what comes between counts as added later
+        return Pending(*self._fresh.items(), added)
 
     def needs_run(self, pending: Pending) -> bool:
         """Whether these go into a run (with LMDB's entries) instead of into LMDB."""
@@ -150,8 +154,10 @@ class Index:
             self._replace_runs((), OpenRun(run, record, opened))
             self._recent.clear()
         with self._lock:
-            self._fresh.discard_many(pending.digests, pending.specs)
-            if len(self._fresh) == 0:
+            # Taking 60,000 entries out one by one takes 6 ms, of a commit's 40.
+            if self._added != pending.added:
+                self._fresh.discard_many(pending.digests, pending.specs)
+            if self._added == pending.added or len(self._fresh) == 0:
                 self._fresh.clear()  # gives its memory back
 
     def merge(self, take_number: Callable[[], int], publish: Publish) -> bool:
