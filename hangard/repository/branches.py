@@ -8,6 +8,7 @@ from hangard.db.tables import WriteTables
 from hangard.encoding.records import HEADS, ReflogEntry
 from hangard.errors import AlreadyExists, InvalidRequest, UnknownRevision
 from hangard.model.commit import Digest
+from hangard.reading.tables import ReadTables
 
 _HEADS = HEADS.decode()
 
@@ -31,8 +32,8 @@ class CreateBranch:
                 raise AlreadyExists(
                     f"branch {self.name!r} cannot stand beside {other!r}", code="branch-exists"
                 )
-        if self.commit and tables.find_commit(self.commit) is None:
-            raise UnknownRevision(f"there is no commit {self.commit.hex()}")
+        if self.commit:
+            check_commit(tables, self.commit)
 
     def apply(self, tables: WriteTables) -> Digest:
         tables.put_ref(_HEADS + self.name, self.commit)
@@ -85,3 +86,9 @@ class SetHead:
     def apply(self, tables: WriteTables) -> str:
         tables.put_head(self.name)
         return self.name
+
+
+def check_commit(tables: ReadTables, commit: Digest) -> None:
+    """Errors: UnknownRevision, if there is no such commit."""
+    if tables.find_commit(commit) is None:
+        raise UnknownRevision(f"there is no commit {commit.hex()}")

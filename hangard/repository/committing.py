@@ -29,6 +29,7 @@ from hangard.errors import Conflict, NothingStaged, UnknownRevision
 from hangard.limits import INDEX_SMALL_ENTRIES_MAX
 from hangard.model.commit import Author, Commit, Digest, Tree
 from hangard.model.schema import Schema
+from hangard.repository.branches import CreateBranch, DeleteBranch
 from hangard.repository.clock import Clock
 from hangard.repository.nodes import Nodes
 from hangard.repository.objects import Objects
@@ -267,6 +268,10 @@ class GroupCommit:
                     assert operation.plan is not None
                     self.heads[operation.session.branch] = operation.plan.digest
                     operation.settle()
+                elif written and isinstance(operation, CreateBranch):
+                    self.heads[operation.name] = operation.commit or None
+                elif written and isinstance(operation, DeleteBranch):
+                    self.heads.pop(operation.name, None)
             # Only these write the checkpoint into the transaction; others may be durable without.
             named = any(
                 written and isinstance(operation, (CommitOperation, MakeCheckpoint))

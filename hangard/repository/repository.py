@@ -35,7 +35,7 @@ from hangard.model.directory import journal_path
 from hangard.model.names import check_ref_name, check_session_name
 from hangard.repository import recovery
 from hangard.repository.batching import Batcher, Counts
-from hangard.repository.branches import CreateBranch, DeleteBranch, SetHead
+from hangard.repository.branches import CreateBranch, DeleteBranch, SetHead, check_commit
 from hangard.repository.changes import Change, ColumnChange, Deletion, Prepared
 from hangard.repository.clock import Clock, SystemClock
 from hangard.repository.committing import (
@@ -53,14 +53,18 @@ from hangard.repository.objects import Objects
 from hangard.repository.resuming import resume
 from hangard.repository.segments import SegmentFactory
 from hangard.repository.session import Session
-from hangard.repository.sessions import DeleteSession, PutSession, on_other_branch, session_info
+from hangard.repository.sessions import (
+    DeleteSession,
+    PutSession,
+    dispensable,
+    on_other_branch,
+    session_info,
+)
 from hangard.repository.staging import Digests, Ends
 from hangard.repository.storage import Checkpoint, Storage
 from hangard.wire.messages import CommitRequest, CommitResult, SessionInfo
 
 _log = logging.getLogger(__name__)
-
-SESSION_IDLE_S_MIN = 600
 
 
 class Repository:
@@ -170,6 +174,9 @@ class Repository:
                 )
             if exclusive:
                 self._check_lease(None)
+            if commit is not None:
+                with self._env.read() as tables:
+                    check_commit(tables, commit)
             base = commit if commit is not None else self._heads[name]
             tree = self._objects.commit_tree(base) if base else {}
             identity = identity or secrets.token_hex(8)
@@ -352,7 +359,6 @@ class Repository:
         check_ref_name(name)
         start = commit if commit is not None else self._heads.get(self.head()) or b""
         result: Digest = self._run(CreateBranch(name, start, self._clock.now_ns()))
-        self._heads[name] = result or None
         return result
 
     def delete_branch(self, name: str, force: bool = False) -> Digest:
@@ -374,7 +380,6 @@ class Repository:
                 code="branch-not-merged",
             )
         result: Digest = self._run(DeleteBranch(name, head or b"", self._clock.now_ns()))
-        self._heads.pop(name, None)
         return result
 
     def set_head(self, name: str) -> None:
@@ -484,17 +489,8 @@ class Repository:
         )
 
     def _evict(self) -> bool:
-        """End the session without changes that nobody used for longest, if nobody used it lately.
-
-        Its client was killed, most likely; one that lives opens another, having lost nothing.
-        """
-        latest_ns = self._clock.now_ns() - SESSION_IDLE_S_MIN * 1_000_000_000
-        idle = [
-            session
-            for session in self._sessions.values()
-            if not session.is_changed and session.used_ns < latest_ns
-        ]
-        if not idle:
-            return False
-        self.close_session(min(idle, key=lambda session: session.used_ns).id, abort=True)
-        return True
+        """End one session that nobody will miss; whether there was one."""
+        session = dispensable(self._sessions.values(), self._clock.now_ns())
+        if session is not None:
+            self.close_session(session.id, abort=True)
+        return session is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hangard.db.tables import WriteTables
@@ -9,6 +11,8 @@ from hangard.encoding.records import SessionRecord
 from hangard.errors import InvalidRequest
 from hangard.repository.session import Session
 from hangard.wire.messages import SessionInfo
+
+SESSION_IDLE_S_MIN = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,32 @@ def session_info(session: Session) -> SessionInfo:
         opened_s=session.opened_ns / 1e9,
         used_s=session.used_ns / 1e9,
     )
+
+
+def dispensable(sessions: Iterable[Session], now_ns: int) -> Session | None:
+    """The session without changes that nobody used for longest, if its client seems to be gone.
+
+    It is when its process has ended or has asked for nothing for SESSION_IDLE_S_MIN; should it live
+    all the same (in another container, say), it opens another session and has lost nothing.
+    """
+    latest_ns = now_ns - SESSION_IDLE_S_MIN * 1_000_000_000
+    idle = [
+        session
+        for session in sessions
+        if not session.is_changed and (session.used_ns < latest_ns or not _is_alive(session.pid))
+    ]
+    return min(idle, key=lambda session: session.used_ns, default=None)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether the process runs; an unknown one (0) counts as running."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def on_other_branch(session: Session, branch: str) -> InvalidRequest:

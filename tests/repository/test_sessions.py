@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +27,8 @@ from hangard.limits import SESSION_AGE_S_MAX, SESSIONS_MAX
 from hangard.repository.changes import ColumnChange
 from hangard.repository.clock import SystemClock
 from hangard.repository.committing import CommitOperation
-from hangard.repository.repository import SESSION_IDLE_S_MIN, Repository
+from hangard.repository.repository import Repository
+from hangard.repository.sessions import SESSION_IDLE_S_MIN
 from hangard.repository.staging import DELETED, NOT_STAGED, STAGED
 
 
@@ -190,6 +194,15 @@ def test_too_many_sessions_are_refused_until_some_are_idle(
     repository.open_session()
 
 
+def test_sessions_of_ended_processes_give_way_at_once(repository: Repository) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for _ in range(SESSIONS_MAX):
+        repository.open_session(pid=ended.pid)
+    for _ in range(3):
+        repository.open_session(pid=os.getpid())
+
+
 def test_branches_are_created_deleted_and_protected(repository: Repository) -> None:
     writer = Writer(repository)
     writer.column("a")
@@ -203,8 +216,12 @@ def test_branches_are_created_deleted_and_protected(repository: Repository) -> N
         repository.create_branch("dev")
     with pytest.raises(InvalidRequest):
         repository.create_branch("../dev")
-    with pytest.raises(UnknownRevision):
-        repository.create_branch("x", b"\1" * 32)
+    for call in (
+        repository.create_branch,
+        lambda _, commit: repository.open_session(commit=commit),
+    ):
+        with pytest.raises(UnknownRevision):
+            call("x", b"\1" * 32)
     with pytest.raises(InvalidRequest) as caught:
         repository.delete_branch("dev")
     assert caught.value.code == "branch-not-merged"
