@@ -87,6 +87,10 @@ class Hdf5Segment:
         return self._rows_file.length_bytes
 
     @property
+    def is_lost(self) -> bool:
+        return self._file.lost
+
+    @property
     def is_full(self) -> bool:
         # What compresses very well would make a long list of rows in a short file.
         return self._file.lost or max(self.length_bytes, self.rows_bytes) >= SEGMENT_BYTES_MAX

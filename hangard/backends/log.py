@@ -30,6 +30,7 @@ class Log:
     """One log file. Thread-safe; a sync does not hold up appends."""
 
     format_code = LOG_FORMAT_CODE
+    is_lost = False
 
     def __init__(self, path: Path, number: int, disk: Disk) -> None:
         """Create the file. Errors: FileExistsError, NoSpace."""

@@ -40,6 +40,7 @@ class NumpySegment:
     """One ``.npy`` file of samples of one dtype and shape, with its ``.rows`` file."""
 
     format_code = FORMAT_NUMPY
+    is_lost = False
 
     def __init__(
         self, path: Path, number: int, dtype: str, shape: tuple[int, ...], disk: Disk
@@ -136,6 +137,7 @@ class NumpySegment:
 def seal_abandoned(path: Path, rows: int, disk: Disk) -> None:
     """Write the final header of a segment whose process died with ``rows`` valid rows.
 
+    A file that was cut off gets a header for the rows that are left.
     Errors: ValueError when the file's own header is not one of ours.
     """
     fd = disk.open(path)
@@ -145,6 +147,9 @@ def seal_abandoned(path: Path, rows: int, disk: Disk) -> None:
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
             if version != (1, 0) or file.tell() != HEADER_BYTES:
                 raise ValueError(f"{path.name} is no segment of this format")
+        row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+        if row_bytes:
+            rows = min(rows, (path.stat().st_size - HEADER_BYTES) // row_bytes)
         disk.write(fd, npy_header(np.dtype(dtype).str, tuple(shape[1:]), rows), 0)
         disk.release_reserved(fd)
         disk.sync(fd)

@@ -36,6 +36,10 @@ class Segment(Protocol):
     path: Path
 
     @property
+    def is_lost(self) -> bool:
+        """Whether its process died: the next start looks whether the file is what it should be."""
+
+    @property
     def length_bytes(self) -> int:
         """Valid bytes of the data file."""
 

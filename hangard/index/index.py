@@ -15,7 +15,7 @@ Order    an entry is looked for among the fresh, the recent and the runs, and mo
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from hangard_ext.runmerge import merge_runs
-from hangard_ext.runs import Run, Runs
+from hangard_ext.runs import Run
 from hangard_ext.runwriter import sort_entries
 from hangard_ext.table import Table
 
-from hangard.errors import Corrupt
 from hangard.index.merging import plan_merge
 from hangard.index.runfiles import RunDisk, run_pieces, write_run_file
 from hangard.limits import (
@@ -37,7 +36,7 @@ from hangard.limits import (
 )
 from hangard.model.directory import run_path
 from hangard.model.files import FileRecord
-from hangard.reading.runs import open_run
+from hangard.reading.runs import MappedRun, MappedRuns, damaged_run, open_run
 
 Bytes = npt.NDArray[np.uint8]
 Publish = Callable[[str, FileRecord, tuple[str, ...]], bool]
@@ -61,7 +60,11 @@ class OpenRun:
 
     path: str
     record: FileRecord
-    run: Run
+    opened: MappedRun
+
+    @property
+    def run(self) -> Run:
+        return self.opened.run
 
 
 class Index:
@@ -76,7 +79,7 @@ class Index:
         self._added = 0  # calls of `add`
         self._recent = Table()
         self._open: tuple[OpenRun, ...] = ()  # the oldest first
-        self._runs = Runs(())  # the same runs, the newest first
+        self._runs = MappedRuns()  # the same runs, the newest first
 
     def add_run(self, path: str, record: FileRecord) -> None:
         """Use a run that LMDB names. Errors: FileNotFoundError, Corrupt (``damaged-run``)."""
@@ -148,8 +151,9 @@ class Index:
             self._recent.add_many(pending.digests, pending.specs)
         else:
             opened = open_run(self._directory / run)
+            written = opened.run
             record = FileRecord(
-                "run", opened.number, "sealed", length_bytes=opened.nbytes, entries=len(opened)
+                "run", written.number, "sealed", length_bytes=written.nbytes, entries=len(written)
             )
             self._replace_runs((), OpenRun(run, record, opened))
             self._recent.clear()
@@ -177,7 +181,7 @@ class Index:
         path = run_path(number)
         merged = merge_runs([opened.run for opened in old], number)
         upper_bound = sum(len(opened.run) for opened in old)
-        with _damage_as_corrupt():
+        with _damage_as_corrupt(old):
             length = write_run_file(self._disk, self._directory / path, merged, upper_bound)
         opened = open_run(self._directory / path)
         record = FileRecord(
@@ -185,7 +189,7 @@ class Index:
             number,
             "sealed",
             length_bytes=length,
-            entries=len(opened),
+            entries=len(opened.run),
             level=1 + max(opened.record.level for opened in old),
         )
         replaced = tuple(opened.path for opened in old)
@@ -202,12 +206,12 @@ class Index:
             kept = [opened for opened in self._open if opened.path not in replaced]
             kept.append(new)
             self._open = tuple(sorted(kept, key=lambda opened: opened.run.sequence))
-            self._runs = Runs(opened.run for opened in reversed(self._open))
+            self._runs = MappedRuns([opened.opened for opened in reversed(self._open)])
 
     def verify(self) -> None:
         """Check all checksums of all runs. Errors: Corrupt (``damaged-run``)."""
         for opened in self._open:
-            with _damage_as_corrupt():
+            with _damage_as_corrupt((opened,)):
                 opened.run.verify()
 
     @property
@@ -236,15 +240,15 @@ class Index:
     def close(self) -> None:
         """Let go of the runs; may be called twice."""
         with self._lock:
-            self._open, self._runs = (), Runs(())
+            self._open, self._runs = (), MappedRuns()
 
 
 @contextmanager
-def _damage_as_corrupt() -> Iterator[None]:
+def _damage_as_corrupt(runs: Sequence[OpenRun]) -> Iterator[None]:
+    """What the checksums of these runs say when all of each is read."""
+    for opened in runs:
+        opened.opened.check()
     try:
         yield
     except ValueError as error:
-        raise Corrupt(
-            f"the index is damaged: {error}. It can be rebuilt from logs and .rows files",
-            code="damaged-run",
-        ) from error
+        raise damaged_run(runs[0].opened.path, str(error)) from error

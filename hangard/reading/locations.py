@@ -12,14 +12,13 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from hangard_ext.runs import Runs
 from hangard_ext.table import Table
 
 from hangard.errors import Corrupt
 from hangard.limits import CACHE_BYTES_MAX
 from hangard.model.directory import RUNS
 from hangard.reading.environment import Environment
-from hangard.reading.runs import open_run
+from hangard.reading.runs import MappedRuns, open_run
 from hangard.reading.tables import SPEC_BYTES, Bytes, ReadTables, digest_row
 
 Found = npt.NDArray[np.bool_]
@@ -52,7 +51,7 @@ class StoredLocations:
         self._cache_bytes_max = cache_bytes_max
         self._cache = Table()
         # One value, since another thread may look between two.
-        self._open: tuple[tuple[str, ...], Runs] = ((), Runs(()))
+        self._open: tuple[tuple[str, ...], MappedRuns] = ((), MappedRuns())
         self._on_first_use: Callable[[], None] | None = None
 
     @property
@@ -95,7 +94,7 @@ class StoredLocations:
         ``on_first_use`` is called once, before the next look-up.
         """
         self._cache = Table()
-        self._open = ((), Runs(()))
+        self._open = ((), MappedRuns())
         self._on_first_use = on_first_use
 
     def _find_stored(self, digest: bytes) -> bytes | None:
@@ -158,10 +157,12 @@ class StoredLocations:
                         file=str(error.filename),
                     ) from error
                 continue
-            newest_first = sorted(zip(runs, paths, strict=True), key=lambda pair: -pair[0].sequence)
+            newest_first = sorted(
+                zip(runs, paths, strict=True), key=lambda pair: -pair[0].run.sequence
+            )
             self._open = (
                 tuple(path for _, path in newest_first),
-                Runs([run for run, _ in newest_first]),
+                MappedRuns([run for run, _ in newest_first]),
             )
             return spec, True
         raise AssertionError("unreachable")

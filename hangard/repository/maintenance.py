@@ -39,8 +39,16 @@ class PublishRun:
 class RunMerger:
     """One thread that merges runs when ``wake`` says that there may be work."""
 
-    def __init__(self, index: Index, writer: Writer, take_number: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        index: Index,
+        writer: Writer,
+        take_number: Callable[[], int],
+        on_damage: Callable[[], None],
+    ) -> None:
+        """``on_damage`` is called when a run that is to be merged is damaged."""
         self._index = index
+        self._on_damage = on_damage
         self._writer = writer
         self._take_number = take_number
         self._wanted = threading.Event()
@@ -68,6 +76,8 @@ class RunMerger:
             except (HangardError, OSError, MemoryError) as error:
                 # The runs stay as they are; a later checkpoint tries again.
                 _log.error("index runs could not be merged: %s", error)
+                if isinstance(error, HangardError) and error.code == "damaged-run":
+                    self._on_damage()
             if self._closing:
                 return
 

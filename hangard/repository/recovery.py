@@ -10,21 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from hangard.backends.disk import Disk
-from hangard.backends.hdf5_rebuild import rebuild, wait_until_released
 from hangard.backends.hdf5_writer import Hdf5Writer
-from hangard.backends.log import scan_log
-from hangard.backends.numpy_segment import seal_abandoned
 from hangard.db.environment import WritableEnvironment
 from hangard.encoding.records import HEADS, SessionRecord
-from hangard.encoding.rows import scan_rows
 from hangard.errors import Corrupt
 from hangard.index import Index
 from hangard.model.directory import (
@@ -35,11 +30,11 @@ from hangard.model.directory import (
     SESSIONS,
     data_path,
     journal_path,
-    rows_path,
 )
 from hangard.model.files import FileKind, FileRecord
-from hangard.model.options import hdf5_options
+from hangard.repository.reindexing import reindex_if_damaged
 from hangard.repository.storage import SYNC_FAILED
+from hangard.repository.takeover import Takeover
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -62,15 +57,17 @@ class Recovered:
     heads: dict[str, bytes | None]
     sessions: list[SessionRecord]
     next_number: int
-    files: dict[str, FileRecord] = field(default_factory=dict)
+    files: dict[str, FileRecord]
 
 
 def recover(env: WritableEnvironment, disk: Disk, hdf5: Hdf5Writer, boot_id: bytes) -> Recovered:
     """Bring the index up to what was flushed, and seal what was open.
 
-    Errors: Corrupt when a file that LMDB names is missing or is not what it should be.
+    Damage is logged and passed over: reading what it hit raises Corrupt.
+    Errors: Corrupt (``missing-file``) when a log or segment that LMDB names is missing.
     """
     directory = env.directory
+    reindex_if_damaged(env, disk)
     with env.read() as tables:
         known = dict(tables.files())
         heads = {
@@ -82,7 +79,12 @@ def recover(env: WritableEnvironment, disk: Disk, hdf5: Hdf5Writer, boot_id: byt
         next_number = tables.counter("next-file")
     for path in known:
         if not (directory / path).exists():
-            raise Corrupt(f"{path} is missing", code="missing-file", path=path)
+            raise Corrupt(
+                f"{directory / path} is missing. Put it back, from a backup if need be: until then"
+                " the repository can be read, but not written",
+                code="missing-file",
+                file=str(directory / path),
+            )
     index = Index(directory, disk)
     for path, record in known.items():
         if record.kind == "run":
@@ -92,111 +94,19 @@ def recover(env: WritableEnvironment, disk: Disk, hdf5: Hdf5Writer, boot_id: byt
     # A merged run may have taken a number after the counter was last written.
     numbers = [number for _, _, number in files] + [record.number for record in known.values()]
     next_number = max([next_number, 1, *(number + 1 for number in numbers)])
-    found = Recovered(index, heads, sessions, next_number)
     trusted = last_boot_id == boot_id and not (directory / SYNC_FAILED).exists()
-    takeover = _Takeover(directory, disk, hdf5, trusted, found)
+    takeover = Takeover(directory, disk, hdf5, index, trusted, next_number)
     for path, kind, number in files:
         record = known.get(path) or FileRecord(kind, number, "open")
         if record.state == "open":
             takeover.take_over(path, record)
     _drop_strays(directory, known, sessions)
-    with env.write() as tables:
-        tables.put_meta("boot-id", boot_id)
+    if last_boot_id != boot_id:  # a start on a full disk should not need its space
+        with env.write() as tables:
+            tables.put_meta("boot-id", boot_id)
     with suppress(FileNotFoundError):
         (directory / SYNC_FAILED).unlink()
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Takeover:
-    """Brings files that were open into the index, and seals them."""
-
-    directory: Path
-    disk: Disk
-    hdf5: Hdf5Writer
-    trusted: bool
-    found: Recovered
-
-    def take_over(self, path: str, record: FileRecord) -> None:
-        file = self.directory / path
-        digests, specs, end = _named(file, record, record.indexed_bytes)
-        end = max(end, record.indexed_bytes)
-        if not self.trusted:
-            digests, specs, end = digests[:0], specs[:0], record.indexed_bytes
-        if record.kind == "hdf5":
-            wait_until_released(file)
-        if not len(digests) and not record.indexed_bytes:
-            # Nothing in it was ever named by an answer that survives.
-            file.unlink()
-            Path(rows_path(str(file))).unlink(missing_ok=True)
-            return
-        if record.kind == "hdf5" and record.dtype and not self.hdf5.is_readable(file):
-            digests, specs = self._rebuilt(file, record, end)
-        if record.kind == "numpy":
-            seal_abandoned(file, self._count(file, end), self.disk)
-        if len(digests):
-            self._sync(file)
-        self.found.index.add(digests, specs)
-        self.found.files[path] = msgspec.structs.replace(
-            record,
-            state="sealed",
-            length_bytes=end if record.kind == "log" else file.stat().st_size,
-            indexed_bytes=end,
-        )
-
-    def _sync(self, file: Path) -> None:
-        """The last life may have left it in the kernel's cache only; now commits may name it."""
-        for path in (file, Path(rows_path(str(file)))):
-            if not path.exists():
-                continue
-            fd = self.disk.open(path)
-            try:
-                self.disk.sync(fd)
-            except Corrupt:
-                # The kernel tells of it once: the next life must not trust these bytes either.
-                (self.directory / SYNC_FAILED).touch()
-                raise
-            finally:
-                self.disk.close(fd)
-
-    def _count(self, file: Path, end: int) -> int:
-        """Rows that are named up to byte ``end`` of the ``.rows`` file."""
-        return len(scan_rows(Path(rows_path(str(file))).read_bytes()[:end])[0])
-
-    def _rebuilt(self, file: Path, record: FileRecord, end: int) -> tuple[Bytes, Bytes]:
-        """Copy all rows into a new file; digests and their new specs. The old file stays."""
-        content = Path(rows_path(str(file))).read_bytes()
-        digests, specs, _ = scan_rows(content[:end])
-        number, self.found.next_number = self.found.next_number, self.found.next_number + 1
-        path = data_path(FORMAT_HDF5, number)
-        rebuilt = rebuild(
-            file,
-            digests,
-            specs,
-            self.directory / path,
-            number,
-            record.dtype,
-            record.shape,
-            options=hdf5_options(dict(record.options)),
-            disk=self.disk,
-            writer=self.hdf5,
-        )
-        self.found.files[path] = msgspec.structs.replace(
-            record,
-            number=number,
-            state="sealed",
-            length_bytes=rebuilt.length_bytes,
-            indexed_bytes=rebuilt.rows_bytes,
-        )
-        return rebuilt.digests, rebuilt.specs
-
-
-def _named(file: Path, record: FileRecord, start: int) -> tuple[Bytes, Bytes, int]:
-    """Digests and specs that a log, or the ``.rows`` beside a segment, names from a byte on."""
-    if record.kind == "log":
-        return scan_log(file, record.number, start)
-    rows = Path(rows_path(str(file)))
-    return scan_rows(rows.read_bytes() if rows.exists() else b"", start)
+    return Recovered(index, heads, sessions, takeover.next_number, takeover.files)
 
 
 def _data_files(directory: Path) -> Iterator[tuple[str, FileKind, int]]:

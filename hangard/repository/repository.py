@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ from hangard.repository.journals import JournalWriter
 from hangard.repository.maintenance import RunMerger
 from hangard.repository.nodes import Nodes
 from hangard.repository.objects import Objects
+from hangard.repository.reindexing import mark_damaged
 from hangard.repository.resuming import resume
 from hangard.repository.segments import SegmentFactory
 from hangard.repository.session import Session
@@ -135,7 +137,12 @@ class Repository:
         self._heads: Heads = found.heads
         hooks = GroupCommit(self._storage, self._heads, self._checkpointed)
         self._writer = Writer(env, before_group=hooks.before_group, after_group=hooks.after_group)
-        self._merger = RunMerger(self._index, self._writer, self._storage.take_number)
+        self._merger = RunMerger(
+            self._index,
+            self._writer,
+            self._storage.take_number,
+            partial(mark_damaged, env.directory),
+        )
         for record in found.sessions:
             self._sessions[record.id] = resume(
                 record, self._journals(record.id), self._objects, self._storage.find_many

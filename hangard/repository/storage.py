@@ -175,7 +175,7 @@ class Storage:
         for file in {*changed, *sealed}:
             records[file.path] = msgspec.structs.replace(
                 file.record,
-                state="sealed" if file in sealed else "open",
+                state="sealed" if file in sealed and not file.segment.is_lost else "open",
                 length_bytes=file.segment.length_bytes,
                 indexed_bytes=positions[id(file)],
             )
