@@ -19,7 +19,7 @@ from bench.store import Images, check_column, open_store
 COLUMN = "images"
 SLICE = 50_000  # images in memory at once
 CHANGES = 10
-BARE = "bare LMDB commit + fdatasync"
+BARE = "LMDB, fdatasync"
 COMMIT_GROWTH_BYTES_MAX = 200e3
 
 # A fresh process says when its imports are done, then opens and reads one key when told to.
@@ -127,7 +127,7 @@ def one_sample_commits(
     bench.measure(
         Case(name=BARE, call=lambda _: bare.run(commits), work=commits, unit="commits"),
         Case(
-            name=f"commits of one sample on {total:,}",
+            name=f"commits of 1 key on {total:,}",
             prepare=lambda: changes.take(commits),
             call=changes.commit_each,
             finish=lambda taken: check_column(repository, COLUMN, *taken),
