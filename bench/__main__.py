@@ -16,7 +16,7 @@ from bench.harness import Bench, Result
 from bench.report import as_json, print_table
 
 PREFIX = "bench_"
-TABLE_COLUMNS_MIN = 150
+TABLE_COLUMNS_MIN = 240
 NAMES = sorted(
     module.name.removeprefix(PREFIX)
     for module in pkgutil.iter_modules(bench.__path__)
