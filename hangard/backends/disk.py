@@ -42,6 +42,17 @@ class Disk:
         """An existing file, open for reading and writing."""
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
+    def open_or_create(self, path: Path) -> int:
+        """A file, open for reading and writing; a new one's directory entry is not synced."""
+        with _translated(path):
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def cut(self, fd: int, length: int) -> None:
+        """Drop what lies behind ``length``; only for files that nobody else has open."""
+        with _translated(fd):
+            if os.fstat(fd).st_size > length:
+                os.ftruncate(fd, length)
+
     def write(self, fd: int, data: bytes | memoryview, offset: int) -> None:
         """Write all of ``data`` at ``offset``."""
         view = memoryview(data).cast("B")

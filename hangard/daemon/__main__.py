@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from hangard.daemon.report import Report
+    from hangard.db.filesystem import free_bytes
+    from hangard.db.full_disk import as_no_space
     from hangard.errors import HangardError
 
     with Report(options.report_fd) as report:
@@ -45,7 +48,9 @@ def _run(options: argparse.Namespace) -> int:
             print(f"hangard: {error}", file=sys.stderr)
             return 1
         except Exception as error:
-            report.failed(HangardError(f"the daemon failed: {error!r}", code="internal-error"))
+            full = as_no_space(error, partial(free_bytes, options.path))
+            failure = HangardError(f"the daemon failed: {error!r}", code="internal-error")
+            report.failed(full or failure)
             raise
     return 0
 

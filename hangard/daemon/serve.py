@@ -56,11 +56,12 @@ async def serve(
     keep_freed_memory()
     log = events or EventLog()
     root = await asyncio.to_thread(Path(path).resolve)
-    repository = await asyncio.to_thread(Repository.open, root)
-    service = Service(repository, log, memory_bytes_max=memory_bytes_max)
     handler = EventHandler(log)
     logging.getLogger().addHandler(handler)
     try:
+        # What recovery has to tell goes to the log, too.
+        repository = await asyncio.to_thread(Repository.open, root)
+        service = Service(repository, log, memory_bytes_max=memory_bytes_max)
         await _serve(service, root, idle_s, on_ready, catch_signals)
     finally:
         logging.getLogger().removeHandler(handler)

@@ -17,7 +17,6 @@ Errors  what an operation's ``check`` raises goes to its own future, and the oth
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 import time
@@ -30,19 +29,15 @@ import lmdb
 
 from hangard.db.environment import WritableEnvironment
 from hangard.db.filesystem import free_bytes
+from hangard.db.full_disk import as_no_space
 from hangard.db.tables import WriteTables
-from hangard.errors import Busy, Closed, Corrupt, HangardError, NoSpace
-from hangard.limits import KIB, LMDB_GROUP_OPERATIONS_MAX
-from hangard.reading.environment import errno_of
+from hangard.errors import Busy, Closed, Corrupt, HangardError
+from hangard.limits import LMDB_GROUP_OPERATIONS_MAX
 
 WRITER_QUEUE_MAX = 4096
 BULK_WAIT_S_MAX = 0.2
 BULK_GROUP_MAX = 8  # a small operation that comes a moment later waits for so many
 READER_CHECK_S = 30.0
-# With less than this left, an EIO of LMDB means a full disk.
-FREE_BYTES_MIN = 256 * KIB
-
-_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _log = logging.getLogger(__name__)
 
@@ -220,25 +215,16 @@ class Writer:
     def _failure(self, error: Exception) -> Exception:
         if isinstance(error, HangardError):
             return error
-        if isinstance(error, lmdb.MapFullError):
-            return NoSpace("the database has reached the end of its map", code="map-full")
+        full = as_no_space(error, self._space)
+        if full is not None:
+            return full
         if isinstance(error, (lmdb.Error, OSError)):
-            number = errno_of(error) if isinstance(error, lmdb.Error) else error.errno
-            full = number in _FULL_ERRNOS or (number == errno.EIO and self._is_full())
-            if full:
-                return NoSpace(f"the disk is full: {error}", code="disk-full")
             _log.error("commit failed: %s", error)
             return Corrupt(
                 f"the commit failed and may or may not be stored: {error}", code="commit-failed"
             )
         _log.exception("commit failed", exc_info=error)
         return error
-
-    def _is_full(self) -> bool:
-        try:
-            return self._space() < FREE_BYTES_MIN
-        except OSError:
-            return False
 
     def _check_readers(self) -> None:
         self._readers_checked_s = self._clock()

@@ -6,7 +6,6 @@ A commit that names changes which were lost that way is refused.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from hangard.backends.disk import Disk
@@ -49,14 +48,13 @@ class JournalWriter:
         return self.length_bytes
 
     def _open(self) -> None:
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = self._disk.open_or_create(self.path)
         try:
             # Records of a state that is gone would count as valid once those before them are.
-            if os.fstat(fd).st_size > self.length_bytes:
-                os.ftruncate(fd, self.length_bytes)
+            self._disk.cut(fd, self.length_bytes)
             self._disk.write(fd, HEADER, 0)
         except BaseException:
-            os.close(fd)
+            self._disk.close(fd)
             raise
         self._fd = fd
 
@@ -64,7 +62,7 @@ class JournalWriter:
         """Close the file; may be called twice."""
         self._closed = True
         if self._fd >= 0:
-            os.close(self._fd)
+            self._disk.close(self._fd)
             self._fd = -1
 
     def reopen(self) -> None:

@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from hangard.backends.disk import Disk
 from hangard.db.environment import WritableEnvironment, create_directory
+from hangard.db.filesystem import free_bytes
+from hangard.db.full_disk import as_no_space
 from hangard.db.writer import Writer
 from hangard.encoding.records import HEADS
 from hangard.errors import (
@@ -103,8 +105,11 @@ class Repository:
         try:
             boot = boot_id or recovery.current_boot_id()
             return cls(env, clock or SystemClock(), disk or Disk(), boot)
-        except BaseException:
+        except BaseException as error:
+            full = as_no_space(error, partial(free_bytes, env.directory))
             env.close()
+            if full is not None:
+                raise full from error
             raise
 
     def __init__(self, env: WritableEnvironment, clock: Clock, disk: Disk, boot_id: bytes) -> None:

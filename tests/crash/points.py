@@ -80,6 +80,10 @@ class CountingDisk(Disk):
         self._countdown.pass_by(f"before {path.name} is created")
         return super().create(path)
 
+    def open_or_create(self, path: Path) -> int:
+        self._countdown.pass_by(f"before {path.name} is opened")
+        return super().open_or_create(path)
+
     def write(self, fd: int, data: bytes | memoryview, offset: int) -> None:
         name = Path(os.readlink(f"/proc/self/fd/{fd}")).name
         view = memoryview(data).cast("B")
