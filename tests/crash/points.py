@@ -128,7 +128,7 @@ class ForgetfulDisk(CountingDisk):
         if source in self._durable:
             self._durable[target] = self._durable.pop(source)
 
-    def cut(self) -> None:
+    def lose_unsynced(self) -> None:
         """Take from all files what was not synced. A name may stay, or be lost with its bytes."""
         for path in sorted(self._folder.rglob("*")):
             if path.is_file() and path not in self._initial and "db" not in path.parts:
@@ -320,7 +320,7 @@ def run(path: str, backend: str, number: int, power_cut: bool) -> None:
             # The HDF5 process would go on for a while.
             for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
                 os.kill(int(child), signal.SIGKILL)
-            disk.cut()
+            disk.lose_unsynced()
         os.kill(os.getpid(), signal.SIGKILL)
 
     session.JOURNAL_BYTES_MAX = JOURNAL_BYTES_MAX
