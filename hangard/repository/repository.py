@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -34,7 +33,6 @@ from hangard.errors import (
 from hangard.index import Index
 from hangard.limits import SESSION_AGE_S_MAX, SESSIONS_MAX
 from hangard.model.commit import Digest
-from hangard.model.directory import journal_path
 from hangard.model.names import check_ref_name, check_session_name
 from hangard.repository import recovery
 from hangard.repository.batching import Batcher, Counts
@@ -49,7 +47,6 @@ from hangard.repository.committing import (
     session_record,
 )
 from hangard.repository.history import is_ancestor
-from hangard.repository.journals import JournalWriter
 from hangard.repository.maintenance import RunMerger
 from hangard.repository.nodes import Nodes
 from hangard.repository.objects import Objects
@@ -61,6 +58,8 @@ from hangard.repository.sessions import (
     DeleteSession,
     PutSession,
     dispensable,
+    journals_of,
+    leased_elsewhere,
     on_other_branch,
     session_info,
 )
@@ -150,7 +149,10 @@ class Repository:
         )
         for record in found.sessions:
             self._sessions[record.id] = resume(
-                record, self._journals(record.id), self._objects, self._storage.find_many
+                record,
+                journals_of(self._env.directory, disk, record.id),
+                self._objects,
+                self._storage.find_many,
             )
 
     # Sessions
@@ -202,7 +204,7 @@ class Repository:
                 user=user,
                 pid=pid,
                 exclusive=exclusive,
-                journals=self._journals(identity),
+                journals=journals_of(self._env.directory, self._disk, identity),
             )
             self._sessions[identity] = session
             if exclusive:
@@ -475,13 +477,7 @@ class Repository:
         if holder is None or holder.id == identity:
             return
         if branch is None or holder.branch == branch:
-            raise Busy(
-                f"session {holder.id} (pid {holder.pid}) writes {holder.branch!r} exclusively;"
-                " close its checkout first",
-                code="exclusive-session",
-                session=holder.id,
-                pid=holder.pid,
-            )
+            raise leased_elsewhere(holder)
 
     def _expire(self) -> None:
         oldest_ns = self._clock.now_ns() - SESSION_AGE_S_MAX * 1_000_000_000
@@ -491,14 +487,6 @@ class Repository:
             ]
         for identity in expired:
             self.close_session(identity, abort=True)
-
-    def _journals(self, identity: str) -> Callable[[int, int], JournalWriter]:
-        """The journals of a session, by generation, to go on with behind so many bytes."""
-        return lambda generation, length_bytes: JournalWriter(
-            self._env.directory / journal_path(identity, generation),
-            self._disk,
-            length_bytes=length_bytes,
-        )
 
     def _evict(self) -> bool:
         """End one session that nobody will miss; whether there was one."""

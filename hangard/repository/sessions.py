@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from hangard.backends.disk import Disk
 from hangard.db.tables import WriteTables
 from hangard.encoding.records import SessionRecord
-from hangard.errors import InvalidRequest
+from hangard.errors import Busy, InvalidRequest
+from hangard.model.directory import journal_path
+from hangard.repository.journals import JournalWriter
 from hangard.repository.session import Session
 from hangard.wire.messages import SessionInfo
 
@@ -80,6 +84,24 @@ def _is_alive(pid: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def journals_of(directory: Path, disk: Disk, identity: str) -> Callable[[int, int], JournalWriter]:
+    """The journals of a session, by generation, to go on with behind so many bytes."""
+    return lambda generation, length_bytes: JournalWriter(
+        directory / journal_path(identity, generation), disk, length_bytes=length_bytes
+    )
+
+
+def leased_elsewhere(holder: Session) -> Busy:
+    """The error for who needs the lease that another session holds."""
+    return Busy(
+        f"session {holder.id} (pid {holder.pid}) writes {holder.branch!r} exclusively;"
+        " close its checkout first",
+        code="exclusive-session",
+        session=holder.id,
+        pid=holder.pid,
+    )
 
 
 def on_other_branch(session: Session, branch: str) -> InvalidRequest:
