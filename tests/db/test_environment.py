@@ -118,9 +118,10 @@ def test_the_lock_dies_with_its_process_even_if_a_child_lives_on(repository):
         "import os, sys, time\n"
         "from hangard.db.environment import WritableEnvironment\n"
         "env = WritableEnvironment(sys.argv[1])\n"
-        "if os.fork() == 0: time.sleep(30); os._exit(0)\n"
-        "print('ready', flush=True)\n"
-        "time.sleep(30)"
+        "child = os.fork() == 0\n"
+        "if child: print('ready', flush=True)\n"
+        "time.sleep(30)\n"
+        "if child: os._exit(0)"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(repository)], stdout=subprocess.PIPE, process_group=0

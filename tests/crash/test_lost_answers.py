@@ -1,0 +1,108 @@
+"""The daemon dies after it carried a request out and before its answer is there: the client asks
+again, and it counts once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hangard_client
+import numpy as np
+import pytest
+from hangard_client.transport import Transport
+
+from hangard.errors import Unavailable
+from hangard.wire import protocol
+from hangard.wire.requests import Request
+
+
+class LossyTransport:
+    """Loses the first answer to a path, and kills the daemon that gave it."""
+
+    def __init__(self, inner: Transport, path: str, pid: int) -> None:
+        self._inner = inner
+        self._path = path
+        self._pid = pid
+
+    async def send(self, request: Request[Any]) -> Any:
+        answer = await self._inner.send(request)
+        if request.path == self._path:
+            os.kill(self._pid, signal.SIGKILL)
+            raise Unavailable("the answer was lost", code="connection-lost")
+        return answer
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Iterator[hangard_client.Repository]:
+    with hangard_client.Repository(
+        tmp_path / "r", create=True, user_name="Ada", user_email="ada@example.org", idle_s=60
+    ) as opened:
+        yield opened
+        opened.stop()
+
+
+def lose_answer(repo: hangard_client.Repository, path: str) -> int:
+    """Let the next answer to ``path`` be lost with its daemon, whose pid this is."""
+    pid = repo.status()["pid"]
+    connection = repo._inner._connection
+    connection._transport = LossyTransport(connection._transport, path, pid)
+    return pid
+
+
+def rows(n: int) -> np.ndarray:
+    return np.random.default_rng(n).integers(0, 256, (n, 16), np.uint8)
+
+
+@pytest.mark.parametrize("n", [3, 30_000])
+def test_a_commit_whose_answer_was_lost_is_made_once(
+    repo: hangard_client.Repository, n: int
+) -> None:
+    with repo.checkout("main", write=True) as co:
+        column = co.add_ndarray_column("a", shape=(16,), dtype="uint8")
+        for key, row in enumerate(rows(n)):
+            column[key] = row
+        killed = lose_answer(repo, protocol.COMMIT)
+        digest = co.commit("once")
+        assert repo.status()["pid"] != killed
+        assert [entry.digest for entry in repo.log("main")] == [digest]
+        # What rode on the request is committed, not staged again.
+        assert [session.staged for session in repo.sessions()] == [0]
+        column[n] = rows(1)[0]
+        second = co.commit("more")
+    assert [entry.digest for entry in repo.log("main")] == [second, digest]
+    assert repo.sessions() == []
+    with repo.checkout("main") as co:
+        assert np.array_equal(co["a"].get_many(range(n)), rows(n))
+
+
+def test_changes_whose_answer_was_lost_are_staged_once_or_told(
+    repo: hangard_client.Repository,
+) -> None:
+    with repo.checkout("main", write=True) as co:
+        column = co.add_ndarray_column("a", shape=(16,), dtype="uint8")
+        co.commit("column")
+        lose_answer(repo, protocol.CHANGES)
+        column.put_many(range(30_000), rows(30_000))
+        del column[7]
+        column[8] = rows(1)[0]
+        co.commit("samples")
+    with repo.checkout("main") as co:
+        assert len(co["a"]) == 29_999
+        assert np.array_equal(co["a"][8], rows(1)[0])
+
+
+def test_a_flush_whose_answer_was_lost_is_asked_for_again(repo: hangard_client.Repository) -> None:
+    with repo.checkout("main", write=True) as co:
+        column = co.add_ndarray_column("a", shape=(16,), dtype="uint8")
+        column[1] = rows(1)[0]
+        lose_answer(repo, protocol.FLUSH)
+        co.flush()
+        co.commit("flushed")
+    with repo.checkout("main") as co:
+        assert list(co["a"]) == [1]
