@@ -71,6 +71,8 @@ def test_the_header_of_a_frame_says_what_the_library_would_have_said(name, types
     assert found.typesize == typesize
     assert found.cparams.codec == blosc2.Codec[name.upper()]
 
+    # To shuffle items of one byte would change nothing.
+    shuffle = blosc2.Filter.NOFILTER if typesize == 1 else blosc2.Filter.SHUFFLE
     theirs = blosc2.SChunk(
         chunksize=CHUNK_BYTES,
         contiguous=True,
@@ -81,7 +83,7 @@ def test_the_header_of_a_frame_says_what_the_library_would_have_said(name, types
             blocksize=384,
             nthreads=1,
             splitmode=blosc2.SplitMode.FORWARD_COMPAT_SPLIT,
-            filters=[blosc2.Filter.NOFILTER] * 5 + [blosc2.Filter.SHUFFLE],
+            filters=[blosc2.Filter.NOFILTER] * 5 + [shuffle],
             filters_meta=[0] * 6,
         ),
         dparams=blosc2.DParams(nthreads=1),
