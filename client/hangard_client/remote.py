@@ -89,7 +89,7 @@ class RemoteTree(Mapping[str, ColumnReader]):
 
     def __init__(self, source: RemoteSource, revision: str | bytes) -> None:
         if isinstance(revision, bytes):
-            state = source.send(requests.open_tree(OpenTree(commit=revision)))
+            state = source.send(requests.open_tree(OpenTree(commit=bytes(revision))))
         else:
             state = source.send(requests.open_tree(OpenTree(revision=revision)))
         self.commit = state.commit
