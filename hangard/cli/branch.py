@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import click
 
+from hangard.cli.completing import complete_branches
 from hangard.cli.output import print_json
 from hangard.cli.place import open_repository
 
 
-@click.group("branch")
-def command() -> None:
-    """List, create and delete branches."""
+@click.group("branch", invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """List, create and delete branches; alone it lists."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_branches)
 
 
 @command.command("list")
@@ -38,7 +42,7 @@ def create(name: str, start: str | None) -> None:
 
 
 @command.command("delete")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_branches)
 @click.option("--force", is_flag=True, help="Also if no other branch has its commits.")
 def delete(name: str, force: bool) -> None:
     """Delete branch NAME."""

@@ -12,6 +12,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
+from hangard.cli.completing import complete_branches, complete_columns
 from hangard.cli.output import print_json
 from hangard.cli.place import open_repository
 from hangard.errors import InvalidRequest, UnknownColumn, UnknownKey
@@ -24,9 +25,14 @@ TEXT_ITEMS_MAX = 100_000
 
 
 @click.command("cat")
-@click.argument("column")
+@click.argument("column", shell_complete=complete_columns)
 @click.argument("key")
-@click.option("--revision", "-r", help="A branch or commit; the branch of HEAD if left out.")
+@click.option(
+    "--revision",
+    "-r",
+    shell_complete=complete_branches,
+    help="A branch or commit; the branch of HEAD if left out.",
+)
 @click.option("--text-key", is_flag=True, help="KEY is text although it looks like a number.")
 @click.option("--npy", is_flag=True, help="Write it as an .npy file.")
 @click.option("--png", is_flag=True, help="Write it as a PNG image: uint8, (h, w[, 1 to 4]).")

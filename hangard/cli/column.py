@@ -9,9 +9,12 @@ from hangard.cli.place import open_repository
 from hangard.cli.show import column_table, describe
 
 
-@click.group("column")
-def command() -> None:
-    """List columns."""
+@click.group("column", invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """List columns, also if nothing follows."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_columns)
 
 
 @command.command("list")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from hangard.cli.completing import complete_branches
 from hangard.cli.output import key_text, print_json
 from hangard.cli.place import open_repository
 from hangard.model.diff import ColumnDiff
@@ -12,8 +13,8 @@ MARKS = {"added": "+", "deleted": "-", "changed": "~"}
 
 
 @click.command("diff")
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", shell_complete=complete_branches)
+@click.argument("second", shell_complete=complete_branches)
 @click.option("--stat", is_flag=True, help="Only count the samples of each column.")
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON.")
 def command(first: str, second: str, stat: bool, as_json: bool) -> None:

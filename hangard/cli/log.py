@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from hangard.cli.completing import complete_branches
 from hangard.cli.describe import commit_lines, commit_record, first_line
 from hangard.cli.graph import draw
 from hangard.cli.output import print_json
@@ -11,7 +12,7 @@ from hangard.cli.place import open_repository
 
 
 @click.command("log")
-@click.argument("revision", required=False)
+@click.argument("revision", required=False, shell_complete=complete_branches)
 @click.option("-n", "count", type=click.IntRange(min=0), help="Show so many commits only.")
 @click.option("--oneline", is_flag=True, help="One line for each commit.")
 @click.option("--graph", is_flag=True, help="Draw how commits follow each other.")

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import hangard
-from hangard.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, report
+from hangard.cli.exits import EXIT_INTERRUPTED, EXIT_USAGE, report, report_json, report_os_error
 from hangard.errors import HangardError
 
 # verb -> module below hangard.cli that has its ``command``; imported only when it is used, so that
@@ -20,6 +20,7 @@ from hangard.errors import HangardError
 VERBS = {
     "branch": "branch",
     "cat": "cat",
+    "checkout": "checkout",
     "column": "column",
     "commit": "commit",
     "demo": "demo.command",
@@ -51,12 +52,22 @@ class Verbs(click.Group):
     def main(self, *args: Any, **settings: Any) -> Any:
         """As click's, but wrong usage is told as every other error is."""
         settings["standalone_mode"] = False
+        given = args[0] if args else settings.get("args")
+        # Looked for in the words, since errors may come before any option is understood.
+        as_json = "--json" in (sys.argv[1:] if given is None else given)
         try:
             code = super().main(*args, **settings)
+        except HangardError as error:
+            code = report(error, as_json=as_json)
+        except OSError as error:
+            code = report_os_error(error, as_json=as_json)
         except click.UsageError as error:
-            if error.ctx is not None:
-                click.echo(error.ctx.get_usage(), err=True)
-            click.echo(f"error: {error.format_message()}", err=True)
+            if as_json:
+                report_json(error, "wrong-usage", error.format_message())
+            else:
+                if error.ctx is not None:
+                    click.echo(error.ctx.get_usage(), err=True)
+                click.echo(f"error: {error.format_message()}", err=True)
             code = EXIT_USAGE
         except click.Abort:
             click.echo("error: interrupted", err=True)
@@ -66,8 +77,6 @@ class Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except HangardError as error:
-            ctx.exit(report(error))
         except BrokenPipeError:
             # `hangard log | head`: the reader left, and Python must not complain at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

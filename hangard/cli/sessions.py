@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from rich.table import Table
 
-from hangard.cli.output import console, date_text, print_json
+from hangard.cli.output import console, counted, date_text, print_json
 from hangard.cli.place import open_repository
 
 NANOSECONDS_PER_SECOND = 1_000_000_000
@@ -21,11 +21,17 @@ def command(drop: str | None, as_json: bool) -> None:
     line stages into the session named `default`.
     """
     with open_repository() as repo:
+        dropped = [info for info in repo.sessions() if info.id == drop]
         if drop is not None:
             repo.abort_session(drop)
         sessions = repo.sessions()
     if as_json:
         print_json(sessions)
+        return
+    for session in dropped:
+        changes = counted(session.staged, "change")
+        click.echo(f"Dropped session {drop}: {changes} staged for branch {session.branch}.")
+    if drop is not None:
         return
     table = Table("session", "branch", "base", "staged", "user", "last used", box=None)
     for session in sessions:

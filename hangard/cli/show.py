@@ -10,6 +10,7 @@ import click
 import hangard_client
 from rich.table import Table
 
+from hangard.cli.completing import complete_branches, complete_columns
 from hangard.cli.describe import commit_lines, commit_record
 from hangard.cli.output import console, human_bytes, key_text, print_json
 from hangard.cli.place import open_repository
@@ -20,9 +21,15 @@ FORMAT_NAMES = {"00": "hdf5", "01": "hdf5-fixed", "10": "numpy", "20": "log"}
 
 
 @click.command("show")
-@click.argument("revision", required=False)
+@click.argument("revision", required=False, shell_complete=complete_branches)
 @click.option("--locations", "with_locations", is_flag=True, help="Also where each sample lies.")
-@click.option("--column", "columns", multiple=True, help="Locations of this column; repeatable.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    shell_complete=complete_columns,
+    help="Locations of this column; repeatable.",
+)
 @click.option("-n", "count", type=click.IntRange(min=0), help="So many locations only.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def command(

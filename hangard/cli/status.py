@@ -25,8 +25,10 @@ def command(as_json: bool) -> None:
             daemon, found = repo.status(), find_default(repo)
             branch = found.branch if found is not None and found.staged else None
             changes = found.staged if found is not None else 0
+            sessions = repo.sessions()
+            others = sum(info.staged > 0 and info.id != DEFAULT_SESSION for info in sessions)
         else:
-            daemon, branch, changes = None, kept_for_branch(path), None
+            daemon, branch, changes, others = None, kept_for_branch(path), None, 0
     if as_json:
         staged = {"session": DEFAULT_SESSION, "branch": branch, "changes": changes}
         record = {"path": str(path), "head": head, "daemon": daemon}
@@ -40,6 +42,8 @@ def command(as_json: bool) -> None:
         click.echo(f"staged for branch {branch}; `hangard sessions` starts the daemon and counts")
     else:
         click.echo(f"staged for branch {branch}: {counted(changes, 'change')}")
+    if others:
+        click.echo(f"also staged in {counted(others, 'other session')}: hangard sessions")
 
 
 def kept_for_branch(path: Path) -> str | None:
