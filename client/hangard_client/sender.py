@@ -267,6 +267,9 @@ class Sender:
                 code="session-ended",
                 session=self.session,
             ) from error
+        if self.state.epoch != self._epoch:
+            # They were another daemon's.
+            self.connection.drop_windows()
         self._next, self._epoch = self.state.next_sequence, self.state.epoch
         self._is_attached = True
 

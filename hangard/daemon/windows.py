@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import secrets
 import socket
 
 from hangard.daemon.connection import may_connect
@@ -21,6 +22,7 @@ from hangard.limits import WINDOW_BYTES, WINDOWS_PER_CLIENT_MAX
 from hangard.wire import windows as wire
 
 CLIENTS_MAX = 128
+FIRST_NUMBER_BITS = 60  # numbers are signed and of 64 bits
 ASK_S_MAX = 10.0  # for a client to say what it wants
 
 
@@ -31,7 +33,9 @@ class Windows:
         self._memory = memory
         self._events = events
         self._descriptors: dict[int, int] = {}
-        self._next = 1
+        # A client that outlived another daemon may still name that one's windows: such a number
+        # must lead nowhere, and never to the rows of somebody else.
+        self._next = secrets.randbits(FIRST_NUMBER_BITS)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property

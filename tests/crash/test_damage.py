@@ -22,6 +22,7 @@ from crash.processes import WAIT_S_MAX, environment
 from repository.lives import live_and_die
 from repository.writing import Writer, open_new, read_commit
 
+from hangard.backends.hdf5_rebuild import wait_until_released
 from hangard.errors import Corrupt
 from hangard.model.directory import directory_of
 from hangard.reading.snapshot import RepositoryReader
@@ -269,6 +270,8 @@ def test_a_repository_with_a_damaged_open_segment_opens_and_takes_commits(
 ) -> None:
     session, _ = live_and_die(commit_and_stage, tmp_path, backend)
     victim = segment_of(tmp_path, backend)
+    if backend == "00":
+        wait_until_released(victim)
     harm(victim.with_name(victim.name + suffix), part)()
     open_damaged(tmp_path, session, may_be_bad=harm is flip and not suffix)
 
@@ -308,6 +311,7 @@ def rows_by_h5py(path: Path) -> set[bytes]:
 
 def spoil(segment: Path) -> None:
     """Let libhdf5 refuse a file without touching a chunk."""
+    wait_until_released(segment)  # the HDF5 process of the one that was killed closes it first
     flip(segment, 0.0)()
     with pytest.raises(OSError, match="signature"):
         h5py.File(segment, "r")

@@ -106,3 +106,26 @@ def test_a_flush_whose_answer_was_lost_is_asked_for_again(repo: hangard_client.R
         co.commit("flushed")
     with repo.checkout("main") as co:
         assert list(co["a"]) == [1]
+
+
+def test_windows_of_a_daemon_that_ended_are_not_taken_for_those_of_the_next(
+    repo: hangard_client.Repository,
+) -> None:
+    first, second = rows(30_000), rows(30_001)
+    with (
+        hangard_client.Repository(repo.path, user_name="Bob", user_email="b@example.org") as other,
+        repo.checkout("main", write=True) as co,
+    ):
+        column = co.add_ndarray_column("a", shape=(16,), dtype="uint8")
+        column.put_many(range(30_000), first)
+        co.commit("first")
+        os.kill(repo.status()["pid"], signal.SIGKILL)
+        # Another client starts the next daemon, and fills its windows.
+        with other.checkout("main", write=True) as others:
+            others["a"].put_many(range(100_000, 160_000), np.zeros((60_000, 16), np.uint8))
+            column.put_many(range(30_001), second)
+            co.commit("second")
+            others.commit("zeros")
+    with repo.checkout("main") as co:
+        assert np.array_equal(co["a"].get_many(range(30_001)), second)
+        assert not co["a"].get_many(range(100_000, 160_000)).any()
