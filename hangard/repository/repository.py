@@ -21,22 +21,19 @@ from hangard.db.full_disk import as_no_space
 from hangard.db.writer import Writer
 from hangard.encoding.records import HEADS
 from hangard.errors import (
-    Busy,
     Closed,
     Corrupt,
     HangardError,
     InvalidRequest,
     NoSpace,
     UnknownRevision,
-    UnknownSession,
 )
 from hangard.index import Index
-from hangard.limits import SESSION_AGE_S_MAX, SESSIONS_MAX
 from hangard.model.commit import Digest
-from hangard.model.names import check_ref_name, check_session_name
+from hangard.model.names import check_ref_name
 from hangard.repository import recovery
 from hangard.repository.batching import Batcher, Counts
-from hangard.repository.branches import CreateBranch, DeleteBranch, SetHead, check_commit
+from hangard.repository.branches import CreateBranch, DeleteBranch, SetHead
 from hangard.repository.changes import Change, ColumnChange, Deletion, Prepared
 from hangard.repository.clock import Clock, SystemClock
 from hangard.repository.committing import (
@@ -44,25 +41,15 @@ from hangard.repository.committing import (
     GroupCommit,
     Heads,
     MakeCheckpoint,
-    session_record,
 )
 from hangard.repository.history import is_ancestor
 from hangard.repository.maintenance import RunMerger
 from hangard.repository.nodes import Nodes
 from hangard.repository.objects import Objects
 from hangard.repository.reindexing import mark_damaged
-from hangard.repository.resuming import resume
 from hangard.repository.segments import SegmentFactory
 from hangard.repository.session import Session
-from hangard.repository.sessions import (
-    DeleteSession,
-    PutSession,
-    dispensable,
-    journals_of,
-    leased_elsewhere,
-    on_other_branch,
-    session_info,
-)
+from hangard.repository.session_registry import SessionRegistry
 from hangard.repository.staging import Digests, Ends
 from hangard.repository.storage import Checkpoint, Storage
 from hangard.wire.messages import CommitRequest, CommitResult, SessionInfo
@@ -118,9 +105,6 @@ class Repository:
         self._disk = disk
         self._clock = clock
         self._lock = threading.RLock()
-        self._sessions: dict[str, Session] = {}
-        self._ending: set[str] = set()
-        self._leased: str | None = None
         self._counts = Counts()  # since this life began
         self._closed = False
         self._checkpointing = threading.Lock()
@@ -147,15 +131,12 @@ class Repository:
             self._storage.take_number,
             partial(mark_damaged, env.directory),
         )
-        for record in found.sessions:
-            self._sessions[record.id] = resume(
-                record,
-                journals_of(self._env.directory, disk, record.id),
-                self._objects,
-                self._storage.find_many,
-            )
+        self._sessions = SessionRegistry(
+            env, disk, clock, objects=self._objects, heads=self._heads, writer=self._writer
+        )
+        self._sessions.resume_all(found.sessions, self._storage.find_many)
 
-    # Sessions
+    # Sessions (hangard.repository.session_registry says what each does)
 
     def open_session(
         self,
@@ -169,123 +150,40 @@ class Repository:
     ) -> Session:
         """A new session on ``branch`` (default: HEAD's), from its head or from ``commit``.
 
-        ``identity`` is the id it gets; if a session has it already, on the same branch, that one.
-        Errors: UnknownRevision; InvalidRequest (``session-on-other-branch``, ``invalid-name``);
-        Busy (``busy``, ``too-many-sessions``, ``exclusive-session``).
+        Errors: as SessionRegistry.open.
         """
-        with self._lock:
-            self._check_open()
-            name = branch or self.head()
-            if name not in self._heads:
-                raise UnknownRevision(f"there is no branch {name!r}", code="unknown-branch")
-            named = self._find_named(identity, name, exclusive) if identity else None
-            if named is not None:
-                return named
-            if len(self._sessions) >= SESSIONS_MAX and not self._evict():
-                raise Busy(
-                    f"{SESSIONS_MAX} sessions are open; close some (hangard sessions lists them)",
-                    code="too-many-sessions",
-                )
-            if exclusive:
-                self._check_lease(None)
-            if commit is not None:
-                with self._env.read() as tables:
-                    check_commit(tables, commit)
-            base = commit if commit is not None else self._heads[name]
-            tree = self._objects.commit_tree(base) if base else {}
-            identity = identity or secrets.token_hex(8)
-            session = Session(
-                identity=identity,
-                branch=name,
-                base=base,
-                base_tree=tree,
-                base_schemas=self._objects.schemas(tree),
-                opened_ns=self._clock.now_ns(),
-                user=user,
-                pid=pid,
-                exclusive=exclusive,
-                journals=journals_of(self._env.directory, self._disk, identity),
-            )
-            self._sessions[identity] = session
-            if exclusive:
-                self._leased = identity
-        try:
-            self._writer.run(PutSession(session_record(session, session.snapshot(), base)))
-        except BaseException:
-            self.release_session(identity)
-            with self._lock:
-                self._sessions.pop(identity, None)
-            session.close()
-            raise
-        return session
+        self._check_open()
+        return self._sessions.open(
+            branch or self.head(),
+            identity=identity,
+            commit=commit,
+            exclusive=exclusive,
+            user=user,
+            pid=pid,
+        )
 
     def session(self, identity: str) -> Session:
         """Errors: UnknownSession; Closed after ``close``."""
         self._check_open()
-        session = self._sessions.get(identity)
-        if session is None:
-            raise UnknownSession(
-                f"there is no session {identity!r}: it was closed, or it expired", session=identity
-            )
-        session.used_ns = self._clock.now_ns()
-        return session
+        return self._sessions.get(identity)
 
     def sessions(self) -> list[SessionInfo]:
         """All sessions, the oldest first; those that nobody used for long are dropped first."""
-        self._expire()
-        with self._lock:
-            found = sorted(self._sessions.values(), key=lambda session: session.opened_ns)
-        return [session_info(session) for session in found]
+        return self._sessions.infos()
 
     def close_session(self, identity: str, *, abort: bool) -> None:
         """Leave a session: one that holds changes stays and can be resumed, unless ``abort``."""
-        session = self.session(identity)
-        self.release_session(identity)
-        if session.is_changed and not abort:
-            return
-        with self._lock:
-            self._sessions.pop(identity, None)
-            self._ending.add(identity)
-        try:
-            session.close()
-            self._writer.run(DeleteSession(identity))
-            session.remove_journal()
-        except BaseException:
-            # It is in the database still, and would be back after a restart: so it is here.
-            session.reopen()
-            with self._lock:
-                self._sessions[identity] = session
-            raise
-        finally:
-            with self._lock:
-                self._ending.discard(identity)
-
-    def _find_named(self, identity: str, branch: str, exclusive: bool) -> Session | None:
-        """The session that has this id already, to be resumed; call with the lock."""
-        check_session_name(identity)
-        if identity in self._ending:
-            raise Busy(f"session {identity!r} is just ending; try again")
-        if identity not in self._sessions:
-            return None
-        session = self.session(identity)
-        if session.branch != branch:
-            raise on_other_branch(session, branch)
-        if exclusive:
-            self.lease_session(identity)
-        return session
+        self._check_open()
+        self._sessions.leave(identity, abort=abort)
 
     def lease_session(self, identity: str) -> None:
         """Hold the exclusive lease again. Errors: UnknownSession, Busy (``exclusive-session``)."""
-        with self._lock:
-            self.session(identity)
-            self._check_lease(identity)
-            self._leased = identity
+        self._check_open()
+        self._sessions.lease(identity)
 
     def release_session(self, identity: str) -> None:
         """End an exclusive session's lease: it blocks nobody any more, and can be resumed."""
-        with self._lock:
-            if self._leased == identity:
-                self._leased = None
+        self._sessions.release(identity)
 
     # Changes
 
@@ -341,8 +239,7 @@ class Repository:
             known = self.find_result(request.command_id)
             if known is not None:
                 return known
-            with self._lock:
-                self._check_lease(identity, session.branch)
+            self._sessions.check_lease(identity, session.branch)
             operation = CommitOperation(
                 request, session, store=self._nodes, objects=self._objects, clock=self._clock
             )
@@ -409,11 +306,9 @@ class Repository:
         """
         with self._lock:
             counts = asdict(self._counts)
-            staged = sum(session.memory_bytes for session in self._sessions.values())
-            count = len(self._sessions)
         return {
-            "sessions": count,
-            "staged_bytes": staged,
+            "sessions": len(self._sessions),
+            "staged_bytes": self._sessions.memory_bytes,
             "counts": counts,
             "writer_waiting": self._writer.waiting,
             "open_files": self._storage.open_files,
@@ -432,9 +327,7 @@ class Repository:
             if self._closed:
                 return
             self._closed = True
-            sessions = list(self._sessions.values())
-        for session in sessions:
-            session.close()
+        self._sessions.close()
         self._merger.close()
         self._storage.retire_all()
         try:
@@ -470,27 +363,3 @@ class Repository:
     def _check_open(self) -> None:
         if self._closed:
             raise Closed("the repository is closed", code="repository-closed")
-
-    def _check_lease(self, identity: str | None, branch: str | None = None) -> None:
-        """Errors: Busy, if another session holds the lease (on ``branch``)."""
-        holder = self._sessions.get(self._leased or "")
-        if holder is None or holder.id == identity:
-            return
-        if branch is None or holder.branch == branch:
-            raise leased_elsewhere(holder)
-
-    def _expire(self) -> None:
-        oldest_ns = self._clock.now_ns() - SESSION_AGE_S_MAX * 1_000_000_000
-        with self._lock:
-            expired = [
-                session.id for session in self._sessions.values() if session.used_ns < oldest_ns
-            ]
-        for identity in expired:
-            self.close_session(identity, abort=True)
-
-    def _evict(self) -> bool:
-        """End one session that nobody will miss; whether there was one."""
-        session = dispensable(self._sessions.values(), self._clock.now_ns())
-        if session is not None:
-            self.close_session(session.id, abort=True)
-        return session is not None
