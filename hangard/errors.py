@@ -14,6 +14,7 @@
     |  |- UnknownSession (KeyError)
     |  `- NoRepository (FileNotFoundError)
     |- Conflict                         re-read and retry, or name a strategy
+    |  `- HeadMoved                     compute it again from the branch's new head
     |- Busy (TimeoutError)              wait and retry
     |- Closed (PermissionError)         open it again
     |- Corrupt (OSError)                stop and verify
@@ -37,6 +38,7 @@ __all__ = [
     "Conflict",
     "Corrupt",
     "HangardError",
+    "HeadMoved",
     "InvalidRequest",
     "InvalidType",
     "NoRepository",
@@ -142,6 +144,12 @@ class Conflict(HangardError):
     default_code = "conflict"
 
 
+class HeadMoved(Conflict):
+    """A branch is not where the caller expected it; ``details["head"]`` is where it is now."""
+
+    default_code = "head-moved"
+
+
 class Busy(HangardError, TimeoutError):
     """A limit is reached or an exclusive session holds the branch; the same call may succeed
     later."""
@@ -195,6 +203,7 @@ _BY_NAME: dict[str, type[HangardError]] = {
         UnknownSession,
         NoRepository,
         Conflict,
+        HeadMoved,
         Busy,
         Closed,
         Corrupt,

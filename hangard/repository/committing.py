@@ -8,6 +8,7 @@ build on each other's heads before those are durable; if the group fails, none o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ from hangard.encoding.objects import (
     tree_digest,
 )
 from hangard.encoding.records import HEADS, ReflogEntry, SessionRecord
-from hangard.errors import Conflict, NothingStaged, UnknownRevision
+from hangard.errors import HeadMoved, NothingStaged, UnknownRevision
 from hangard.limits import INDEX_SMALL_ENTRIES_MAX
 from hangard.model.commit import Author, Commit, Digest, Tree
 from hangard.model.schema import Schema
@@ -45,13 +46,14 @@ Heads = dict[str, Digest | None]
 class Group:
     """What the operations of one group share.
 
-    ``heads`` are the branch heads as they stand in the group's plan, ``trees`` the trees of its
-    commits, ``schemas`` those it stores; ``checkpoint`` is what storage wants named by the same
-    transaction.
+    ``heads`` are the branch heads as they stand in the group's plan, ``commits`` those it plans,
+    ``trees`` theirs, ``schemas`` those it stores; ``checkpoint`` is what storage wants named by the
+    same transaction.
     """
 
     heads: Heads
     checkpoint: Checkpoint | None = None
+    commits: dict[Digest, Commit] = field(default_factory=dict)
     trees: dict[Digest, Tree] = field(default_factory=dict)
     schemas: dict[Digest, Schema] = field(default_factory=dict)
     _written_in: WriteTables | None = None
@@ -61,6 +63,33 @@ class Group:
         if self.checkpoint is not None and self._written_in is not tables:
             self._written_in = tables
             self.checkpoint.write(tables)
+
+
+class PlannedOperation(ABC):
+    """An operation that moves a branch, and is planned before its group's transaction begins.
+
+    Operations are planned in the order of the group, so that each sees the heads that those before
+    it leave. One that is planned brings the group's checkpoint into its transaction.
+    """
+
+    branch: str
+
+    @abstractmethod
+    def prepare(self, group: Group) -> None:
+        """Plan it, and enter the new head in the group; never raises: ``check`` does."""
+
+    @property
+    @abstractmethod
+    def head(self) -> Digest | None:
+        """Where the branch will be; None if planning failed."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """The transaction is durable."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give back what ``prepare`` held; may be called twice."""
 
 
 @dataclass(slots=True)
@@ -76,7 +105,7 @@ class Plan:
     result: CommitResult
 
 
-class CommitOperation:
+class CommitOperation(PlannedOperation):
     """One commit on its way through the writer."""
 
     def __init__(
@@ -89,6 +118,7 @@ class CommitOperation:
         clock: Clock,
     ) -> None:
         self.session = session
+        self.branch = session.branch
         self._request = request
         self._store = store
         self._objects = objects
@@ -111,22 +141,18 @@ class CommitOperation:
         try:
             self.plan = self._planned(group)
             group.heads[self.session.branch] = self.plan.digest
+            group.commits[self.plan.digest] = self.plan.commit
             group.trees[self.plan.digest] = self.plan.tree
         except Exception as error:
             self._error = error
             self.release()
 
     def check(self, tables: WriteTables) -> None:
-        """Errors: those of planning; Conflict (``head-moved``) if the branch is not as planned."""
+        """Errors: those of planning; HeadMoved if the branch is not as planned."""
         if self._error is not None:
             raise self._error
         assert self.plan is not None
-        stored = tables.ref(_ref(self.session.branch))
-        if stored is None or (stored or None) != self.plan.result.parent:
-            raise Conflict(
-                f"branch {self.session.branch!r} changed while the commit was written; try again",
-                code="head-moved",
-            )
+        check_head(tables, self.branch, self.plan.result.parent)
 
     def apply(self, tables: WriteTables) -> CommitResult:
         assert self.plan is not None
@@ -157,6 +183,10 @@ class CommitOperation:
         )
         tables.put_session(session_record(self.session, plan.snapshot, plan.digest))
         return plan.result
+
+    @property
+    def head(self) -> Digest | None:
+        return self.plan.digest if self.plan is not None else None
 
     def settle(self) -> None:
         """The transaction is durable: the session goes on from its new commit."""
@@ -251,22 +281,21 @@ class GroupCommit:
     def before_group(self, operations: Sequence[Operation]) -> None:
         """Plan the commits, then make their bytes durable. Errors: NoSpace, Corrupt, to all."""
         self._group = Group(dict(self.heads))
-        commits = [item for item in operations if isinstance(item, CommitOperation)]
-        for operation in commits:
+        planned = [item for item in operations if isinstance(item, PlannedOperation)]
+        for operation in planned:
             operation.prepare(self._group)
         wanted = [item for item in operations if isinstance(item, MakeCheckpoint)]
         for item in wanted:
             item.group = self._group
-        if wanted or any(operation.plan is not None for operation in commits):
+        if wanted or any(operation.head is not None for operation in planned):
             self._group.checkpoint = self.storage.checkpoint()
 
     def after_group(self, operations: Sequence[Operation], durable: Sequence[bool]) -> None:
         """Take over what became durable (one flag for each operation), and let sessions go on."""
         try:
             for operation, written in zip(operations, durable, strict=True):
-                if written and isinstance(operation, CommitOperation):
-                    assert operation.plan is not None
-                    self.heads[operation.session.branch] = operation.plan.digest
+                if written and isinstance(operation, PlannedOperation):
+                    self.heads[operation.branch] = operation.head
                     operation.settle()
                 elif written and isinstance(operation, CreateBranch):
                     self.heads[operation.name] = operation.commit or None
@@ -274,7 +303,7 @@ class GroupCommit:
                     self.heads.pop(operation.name, None)
             # Only these write the checkpoint into the transaction; others may be durable without.
             named = any(
-                written and isinstance(operation, (CommitOperation, MakeCheckpoint))
+                written and isinstance(operation, (PlannedOperation, MakeCheckpoint))
                 for operation, written in zip(operations, durable, strict=True)
             )
             if named and self._group.checkpoint is not None:
@@ -282,7 +311,7 @@ class GroupCommit:
                 self.checkpointed(self._group.checkpoint)
         finally:
             for operation in operations:
-                if isinstance(operation, CommitOperation):
+                if isinstance(operation, PlannedOperation):
                     operation.release()
 
 
@@ -302,6 +331,17 @@ def session_record(session: Session, snapshot: Snapshot, base: Digest | None) ->
         dict(snapshot.streams),
         session.generation + renews,
     )
+
+
+def check_head(tables: WriteTables, branch: str, expected: Digest | None) -> None:
+    """Errors: HeadMoved, if the branch is gone or not where the plan of its group has it."""
+    stored = tables.ref(_ref(branch))
+    if stored is None or (stored or None) != expected:
+        raise HeadMoved(
+            f"branch {branch!r} changed while the commit was written; try again",
+            branch=branch,
+            head=stored or None,
+        )
 
 
 def nothing_staged(session: Session) -> NothingStaged:

@@ -46,6 +46,7 @@ from hangard.repository.history import is_ancestor
 from hangard.repository.maintenance import RunMerger
 from hangard.repository.nodes import Nodes
 from hangard.repository.objects import Objects
+from hangard.repository.publishing import Publisher
 from hangard.repository.reindexing import mark_damaged
 from hangard.repository.segments import SegmentFactory
 from hangard.repository.session import Session
@@ -135,6 +136,9 @@ class Repository:
             env, disk, clock, objects=self._objects, heads=self._heads, writer=self._writer
         )
         self._sessions.resume_all(found.sessions, self._storage.find_many)
+        self.publisher = Publisher(
+            self._writer, self._storage, self._objects, clock, self._sessions.check_lease
+        )
 
     # Sessions (hangard.repository.session_registry says what each does)
 
