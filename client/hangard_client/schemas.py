@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from hangard.errors import InvalidRequest
+from hangard.errors import InvalidRequest, InvalidType
 from hangard.model.names import check_column_name
 from hangard.model.options import resolve_backend
-from hangard.model.schema import Schema, make_schema, normal_shape
+from hangard.model.schema import TEXT_DTYPE, Kind, Schema, make_schema, normal_shape
 
 
 def new_schema(
@@ -20,14 +21,27 @@ def new_schema(
     prototype: Any,
     backend: str | None,
     backend_options: Mapping[str, Any] | None,
+    *,
+    kind: Kind = "ndarray",
+    variable_shape: bool = False,
+    contains_subsamples: bool = False,
 ) -> Schema:
-    """The schema of a new fixed-shape column.
+    """The schema of a new column.
 
-    Shape and dtype are given, or taken from ``prototype``, one sample.
+    Shape and dtype of an ndarray column are given, or taken from ``prototype``, one sample; with
+    ``variable_shape`` the shape is the bound of each dimension.
     Errors: InvalidRequest, InvalidType.
     """
     check_column_name(name)
-    if prototype is not None:
+    for option, value in (
+        ("variable_shape", variable_shape),
+        ("contains_subsamples", contains_subsamples),
+    ):
+        if not isinstance(value, bool):
+            raise InvalidType(f"{option} is True or False, not {value!r}", code="not-a-bool")
+    if kind != "ndarray":
+        shape, dtype = (), TEXT_DTYPE
+    elif prototype is not None:
         if shape is not None or dtype is not None:
             raise InvalidRequest("give either a prototype or shape and dtype", code="two-schemas")
         array = np.asarray(prototype)
@@ -37,15 +51,29 @@ def new_schema(
             f"column {name!r} needs shape= and dtype=, or prototype=", code="no-schema"
         )
     normal = normal_shape(shape)
-    code, options = resolve_backend(backend, backend_options, normal)
-    return make_schema(dtype=dtype, shape=normal, backend=code, backend_options=options)
+    code, options = resolve_backend(
+        backend, backend_options, shape=normal, kind=kind, variable_shape=variable_shape
+    )
+    return make_schema(
+        dtype=dtype,
+        shape=normal,
+        backend=code,
+        backend_options=options,
+        kind=kind,
+        layout="nested" if contains_subsamples else "flat",
+        variable_shape=variable_shape,
+    )
 
 
 def changed_backend(
     schema: Schema, backend: str | None, backend_options: Mapping[str, Any] | None
 ) -> Schema:
     """The same column stored another way. Errors: InvalidRequest, InvalidType."""
-    code, options = resolve_backend(backend, backend_options, schema.shape)
-    return make_schema(
-        dtype=schema.dtype, shape=schema.shape, backend=code, backend_options=options
+    code, options = resolve_backend(
+        backend,
+        backend_options,
+        shape=schema.shape,
+        kind=schema.kind,
+        variable_shape=schema.variable_shape,
     )
+    return replace(schema, backend=code, backend_options=tuple(sorted(options.items())))

@@ -187,14 +187,22 @@ class ChangeHandlers:
     def _prepare_rows(
         self, session: str, change: messages.Change, keys: PackedKeys, rows: Any
     ) -> StagedChange:
-        _check_keys(keys)
+        self._check_keys(session, change.column, keys)
         return self._service.repository.prepare_rows(
             session, change.column, *keys, change.dtype, change.shape, rows
         )
 
     def _prepare_deletion(self, session: str, column: str, keys: PackedKeys) -> StagedChange:
-        _check_keys(keys)
+        self._check_keys(session, column, keys)
         return self._service.repository.prepare_deletion(session, column, *keys)
+
+    def _check_keys(self, session: str, column: str, keys: PackedKeys) -> None:
+        """Errors: InvalidRequest (``invalid-key``) unless they are keys of the column's layout."""
+        schema = self._service.repository.session(session).schema(column)
+        try:
+            check_keys(*keys, schema.layout == "nested")
+        except ValueError as error:
+            raise InvalidRequest(str(error), code="invalid-key") from error
 
     def _change_column(
         self, session_id: str, pipeline: Pipeline, change: ColumnChange
@@ -205,13 +213,6 @@ class ChangeHandlers:
         session.apply(pipeline.column_sequence, change)
         pipeline.column_sequence += 1
         return self._service.describe(session)
-
-
-def _check_keys(keys: PackedKeys) -> None:
-    try:
-        check_keys(*keys, False)
-    except ValueError as error:
-        raise InvalidRequest(str(error), code="invalid-key") from error
 
 
 def _row_bytes(change: messages.Change) -> int:

@@ -12,7 +12,17 @@ from typing import Any, Literal, get_args
 from hangard.errors import InvalidRequest, InvalidType
 
 # Spelling -> format code. The names stay what they mean; codes are permanent.
-BACKENDS = {"00": "00", "hdf5": "00", "10": "10", "numpy": "10"}
+BACKENDS = {
+    "00": "00",
+    "hdf5": "00",
+    "10": "10",
+    "numpy": "10",
+    "30": "30",
+    "str": "30",
+    "31": "31",
+    "bytes": "31",
+}
+_BACKENDS_OF_KIND = {"ndarray": ("00", "10"), "str": ("30",), "bytes": ("31",)}
 
 # The codecs of HDF5's filter 32026. Hangar's blosc:* are spellings of the same: Blosc2 writes no
 # chunk that the older filter 32001 accepts.
@@ -40,7 +50,12 @@ class Hdf5Options:
 
 
 def resolve_backend(
-    backend: str | None, options: Mapping[str, Any] | None, shape: tuple[int, ...]
+    backend: str | None,
+    options: Mapping[str, Any] | None,
+    *,
+    shape: tuple[int, ...],
+    kind: str = "ndarray",
+    variable_shape: bool = False,
 ) -> tuple[str, dict[str, Any]]:
     """The format code of a backend that was named, or chosen for ``shape``, and its options.
 
@@ -52,12 +67,20 @@ def resolve_backend(
                 "backend options without a backend; name one of " + ", ".join(BACKENDS),
                 code="invalid-backend-option",
             )
+        if kind != "ndarray":
+            return _BACKENDS_OF_KIND[kind][0], {}
         return ("10" if len(shape) == 1 and shape[0] < NUMPY_ITEMS_MAX else "00"), {}
     code = BACKENDS.get(backend) if isinstance(backend, str) else None
     if code is None:
         raise InvalidRequest(
             f"unknown backend {backend!r}; there are " + ", ".join(BACKENDS),
             code="unknown-backend",
+        )
+    if code not in _BACKENDS_OF_KIND[kind]:
+        raise InvalidRequest(
+            f"backend {code} does not store {kind}; there are "
+            + ", ".join(_BACKENDS_OF_KIND[kind]),
+            code="unsuitable-backend",
         )
     if options is not None and not isinstance(options, Mapping):
         raise InvalidType(

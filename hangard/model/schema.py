@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -17,6 +17,7 @@ Kind = Literal["ndarray", "str", "bytes"]
 Layout = Literal["flat", "nested"]
 
 LEGAL_DTYPE_KINDS = "biufc"  # bool, integers, floats, complex
+TEXT_DTYPE = "|u1"  # of columns of kind str and bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,12 @@ class Schema:
     """dtype, shape, layout, backend and backend options of one column; versioned with the data.
 
     ``dtype`` is a little-endian ``numpy.dtype.str`` (``"<f4"``, ``"|u1"``), ``shape`` the shape of
-    every sample (or
-    the bound of each dimension when ``variable_shape``), ``backend`` a two-character format code.
-    ``backend_options``
-    keeps the user's spelling; options are sorted pairs, so that equal schemas are equal records.
+    every sample (or the bound of each dimension when ``variable_shape``), ``backend`` a
+    two-character format code. ``backend_options`` keeps the user's spelling; options are sorted
+    pairs, so that equal schemas are equal records.
+
+    A column of kind str or bytes has TEXT_DTYPE (the items are bytes, of text in UTF-8), no shape
+    and ``variable_shape``.
     """
 
     dtype: str
@@ -43,13 +46,18 @@ class Schema:
         return np.dtype(self.dtype)
 
     @property
+    def bound(self) -> tuple[int, ...]:
+        """What no dimension of a sample exceeds; of str and bytes the length in bytes."""
+        return self.shape if self.kind == "ndarray" else (SAMPLE_BYTES_MAX,)
+
+    @property
     def sample_items(self) -> int:
-        """Items of one fixed-shape sample."""
-        return prod(self.shape)
+        """Items of one fixed-shape sample; the most that a sample of variable shape can have."""
+        return prod(self.bound)
 
     @property
     def sample_bytes(self) -> int:
-        """Bytes of one fixed-shape sample."""
+        """Bytes of one fixed-shape sample; the most that a sample of variable shape can have."""
         return self.sample_items * self.numpy_dtype.itemsize
 
     @property
@@ -110,19 +118,35 @@ def normal_shape(shape: Any) -> tuple[int, ...]:
 
 
 def make_schema(
-    *, dtype: Any, shape: Any, backend: str, backend_options: Mapping[str, Any] | None = None
+    *,
+    dtype: Any = TEXT_DTYPE,
+    shape: Any = (),
+    backend: str,
+    backend_options: Mapping[str, Any] | None = None,
+    kind: Kind = "ndarray",
+    layout: Layout = "flat",
+    variable_shape: bool = False,
 ) -> Schema:
-    """A checked schema of a fixed-shape flat ndarray column.
+    """A checked schema. ``backend`` and its options must have been resolved (model.options).
 
-    ``backend`` and its options must have been resolved (hangard.model.options).
-    Errors: InvalidType, InvalidRequest (``invalid-shape``, ``sample-too-large``).
+    With ``variable_shape`` the shape is the bound of each dimension. Columns of kind str and bytes
+    have neither dtype nor shape to choose.
+    Errors: InvalidType, InvalidRequest (``invalid-shape``, ``sample-too-large``,
+    ``unsupported-schema``).
     """
     schema = Schema(
         dtype=normal_dtype(dtype),
         shape=normal_shape(shape),
         backend=backend,
         backend_options=tuple(sorted((backend_options or {}).items())),
+        kind=_legal("kind", kind, Kind),
+        layout=_legal("layout", layout, Layout),
+        variable_shape=bool(variable_shape) or kind != "ndarray",
     )
+    if schema.kind != "ndarray" and (schema.dtype, schema.shape) != (TEXT_DTYPE, ()):
+        raise InvalidRequest(
+            f"a column of {schema.kind} has neither dtype nor shape", code="unsupported-schema"
+        )
     if schema.sample_bytes > SAMPLE_BYTES_MAX:
         raise InvalidRequest(
             f"a sample of {schema.shape} {schema.dtype} has {schema.sample_bytes} bytes;"
@@ -138,12 +162,33 @@ def check_schema(schema: Schema) -> Schema:
     What a commit holds once, every reader has to live with.
     Errors: as ``make_schema`` and ``resolve_backend``; InvalidRequest (``unsupported-schema``).
     """
-    backend, options = resolve_backend(schema.backend, schema.options, schema.shape)
+    backend, options = resolve_backend(
+        schema.backend,
+        schema.options,
+        kind=schema.kind,
+        shape=schema.shape,
+        variable_shape=schema.variable_shape,
+    )
     normal = make_schema(
-        dtype=schema.dtype, shape=schema.shape, backend=backend, backend_options=options
+        dtype=schema.dtype,
+        shape=schema.shape,
+        backend=backend,
+        backend_options=options,
+        kind=schema.kind,
+        layout=schema.layout,
+        variable_shape=schema.variable_shape,
     )
     if normal != schema:
         raise InvalidRequest(
             f"{schema} is not possible; {normal} would be", code="unsupported-schema"
         )
     return schema
+
+
+def _legal(name: str, value: Any, values: Any) -> Any:
+    if value not in get_args(values):
+        raise InvalidRequest(
+            f"{name} {value!r}; it may be " + ", ".join(map(repr, get_args(values))),
+            code="unsupported-schema",
+        )
+    return value
