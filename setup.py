@@ -71,6 +71,7 @@ EXTENSIONS = [
     extension("codec", "blosc2_frame.c", "crc32c.c", blosc2=True),
     extension("treekey"),
     extension("keyblock"),
+    extension("pairkey"),
     extension("treenode"),
     extension("treewriter"),
     extension("treecache"),
