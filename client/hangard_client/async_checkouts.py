@@ -167,13 +167,15 @@ class AsyncWriteCheckout:
         dtype: Any = None,
         prototype: Any = None,
         *,
-        backend: str | None = None,
+        backend: str | Mapping[str, Any] | None = None,
         backend_options: Mapping[str, Any] | None = None,
     ) -> AsyncWriteColumn:
         """Create a column for samples of one shape and dtype.
 
-        ``backend``: "hdf5" (compressed), "numpy" (uncompressed, viewable), a format code, or None
-        to choose by the shape. Errors: InvalidRequest, InvalidType, AlreadyExists.
+        ``backend``: "hdf5" or "hdf5-fixed" (compressed), "numpy" (uncompressed, viewable), a
+        format code, a dict of one of these under ``backend`` or ``name`` with its options, or
+        None to choose by the shape (hangard.model.options).
+        Errors: InvalidRequest, InvalidType, AlreadyExists.
         """
         schema = new_schema(name, shape, dtype, prototype, backend, backend_options)
         if name in self:
@@ -192,7 +194,7 @@ class AsyncWriteCheckout:
     async def change_backend(
         self,
         name: str,
-        backend: str | None = None,
+        backend: str | Mapping[str, Any] | None = None,
         backend_options: Mapping[str, Any] | None = None,
     ) -> None:
         """Store later samples of a column another way. Errors: UnknownColumn, InvalidRequest."""

@@ -123,13 +123,15 @@ class WriteCheckout:
         dtype: Any = None,
         prototype: Any = None,
         *,
-        backend: str | None = None,
+        backend: str | Mapping[str, Any] | None = None,
         backend_options: Mapping[str, Any] | None = None,
     ) -> WriteColumn:
         """Create a column for samples of one shape and dtype.
 
-        ``backend``: "hdf5" (compressed), "numpy" (uncompressed, viewable), a format code, or None
-        to choose by the shape. Errors: InvalidRequest, InvalidType, AlreadyExists.
+        ``backend``: "hdf5" or "hdf5-fixed" (compressed), "numpy" (uncompressed, viewable), a
+        format code, a dict of one of these under ``backend`` or ``name`` with its options, or
+        None to choose by the shape (hangard.model.options).
+        Errors: InvalidRequest, InvalidType, AlreadyExists.
         """
         self._run(
             self._inner.add_ndarray_column(
@@ -145,7 +147,7 @@ class WriteCheckout:
     def change_backend(
         self,
         name: str,
-        backend: str | None = None,
+        backend: str | Mapping[str, Any] | None = None,
         backend_options: Mapping[str, Any] | None = None,
     ) -> None:
         """Store later samples of a column another way. Errors: UnknownColumn, InvalidRequest."""

@@ -19,7 +19,7 @@ def new_schema(
     shape: Any,
     dtype: Any,
     prototype: Any,
-    backend: str | None,
+    backend: str | Mapping[str, Any] | None,
     backend_options: Mapping[str, Any] | None,
     *,
     kind: Kind = "ndarray",
@@ -66,7 +66,9 @@ def new_schema(
 
 
 def changed_backend(
-    schema: Schema, backend: str | None, backend_options: Mapping[str, Any] | None
+    schema: Schema,
+    backend: str | Mapping[str, Any] | None,
+    backend_options: Mapping[str, Any] | None,
 ) -> Schema:
     """The same column stored another way. Errors: InvalidRequest, InvalidType."""
     code, options = resolve_backend(

@@ -15,7 +15,10 @@ CHUNKS_PER_MESSAGE_MAX = 512
 
 
 class CreateFile(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """Create the file of a segment with its empty datasets."""
+    """Create the file of a segment with its empty datasets.
+
+    ``natural_shape``: the samples keep their dimensions, and are not ravelled.
+    """
 
     id: int
     number: int
@@ -23,9 +26,10 @@ class CreateFile(msgspec.Struct, frozen=True, array_like=True, tag=1):
     dtype: str
     shape: tuple[int, ...]
     chunk_rows: int
-    codec: Literal["blosclz", "lz4", "lz4hc", "zlib", "zstd"]
+    codec: Literal["blosclz", "lz4", "lz4hc", "zlib", "zstd", "gzip", "lzf", "none"]
     level: int
     shuffle: Literal["none", "byte", "bit"]
+    natural_shape: bool
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):

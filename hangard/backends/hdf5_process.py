@@ -51,8 +51,9 @@ _FILTERS = {
 class OpenFile:
     """One segment that is being written.
 
-    ``/samples`` (rows, items of a sample) has the rows, ravelled; ``/valid_rows`` says for each
-    chunk of them how many are real. The attributes of ``samples`` hold a sample's own shape.
+    ``/samples`` (rows, items of a sample) has the rows, ravelled, or (rows, *shape) with
+    ``natural_shape``; ``/valid_rows`` says for each chunk of them how many are real. The attributes
+    of ``samples`` hold a sample's own shape.
     """
 
     def __init__(self, request: CreateFile) -> None:
@@ -60,15 +61,16 @@ class OpenFile:
         # those under the default after a flush 0 of 8.
         self._file = h5py.File(request.path, "x", rdcc_nbytes=0)
         self._file.attrs["hangard_segment"] = (FILE_VERSION, request.number)
-        items = int(np.prod(request.shape, dtype=np.int64))
+        ravelled = (int(np.prod(request.shape, dtype=np.int64)),)
+        shape = request.shape if request.natural_shape else ravelled
         self._chunk_rows = request.chunk_rows
-        self._items = items
+        self._shape = shape
         self._chunks = 0
         samples = self._file.create_dataset(
             "samples",
-            shape=(0, items),
-            maxshape=(None, items),
-            chunks=(request.chunk_rows, items),
+            shape=(0, *shape),
+            maxshape=(None, *shape),
+            chunks=(request.chunk_rows, *shape),
             dtype=_file_dtype(request.dtype),
             **hdf5plugin.Blosc2(
                 cname=request.codec, clevel=request.level, filters=_FILTERS[request.shuffle]
@@ -87,12 +89,13 @@ class OpenFile:
         self._valid_rows = valid_rows
         self.flush()
 
-    def write(self, request: WriteChunks, memory: memoryview) -> list[tuple[int, int]]:
+    def write(self, request: WriteChunks, memory: memoryview) -> list[tuple[int, ...]]:
         """Place the chunks; where in the dataset each of them begins."""
         first = self._chunks
         total = first + len(request.chunks)
-        self._samples.set_extent((total * self._chunk_rows, self._items))
-        places = [(number * self._chunk_rows, 0) for number in range(first, total)]
+        self._samples.set_extent((total * self._chunk_rows, *self._shape))
+        rest = (0,) * len(self._shape)
+        places = [(number * self._chunk_rows, *rest) for number in range(first, total)]
         for chunk, place in zip(request.chunks, places, strict=True):
             data = memory[chunk.offset : chunk.offset + chunk.length]
             self._samples.write_direct_chunk(place, data, chunk.filter_mask)
@@ -101,7 +104,7 @@ class OpenFile:
         self._chunks = total
         return places
 
-    def offsets(self, places: list[tuple[int, int]]) -> list[int]:
+    def offsets(self, places: list[tuple[int, ...]]) -> list[int]:
         """Byte offsets of chunks in the file."""
         return [self._samples.get_chunk_info_by_coord(place).byte_offset for place in places]
 
@@ -159,7 +162,7 @@ class Service:
 
     def _answer(self, packets: list[tuple[Request, int | None]]) -> None:
         replies: list[Reply] = []
-        written: list[tuple[WriteChunks, list[tuple[int, int]]]] = []
+        written: list[tuple[WriteChunks, list[tuple[int, ...]]]] = []
         for request, fd in packets:
             try:
                 if isinstance(request, WriteChunks):
@@ -179,7 +182,7 @@ class Service:
         for reply in replies:
             self._connection.send(msgspec.msgpack.encode(reply))
 
-    def _write(self, request: WriteChunks, fd: int | None) -> list[tuple[int, int]]:
+    def _write(self, request: WriteChunks, fd: int | None) -> list[tuple[int, ...]]:
         file = self._files[request.number]
         if not request.passed:
             return file.write(request, self._memory)
@@ -212,7 +215,8 @@ def _check(path: str) -> None:
             raise OSError(f"{chunks} chunks, but valid rows of {len(valid_rows)}")
         length = os.stat(path).st_size
         for number in range(chunks):
-            found = samples.id.get_chunk_info_by_coord((number * samples.chunks[0], 0))
+            place = (number * samples.chunks[0],) + (0,) * (samples.ndim - 1)
+            found = samples.id.get_chunk_info_by_coord(place)
             if found.byte_offset is None or found.byte_offset + found.size > length:
                 raise OSError(f"chunk {number} is not in the file")
         valid_rows[:]

@@ -80,6 +80,7 @@ def rebuild(
     options: Hdf5Options,
     disk: Disk,
     writer: Hdf5Writer,
+    format_code: int = FORMAT_HDF5,
 ) -> Rebuilt:
     """Copy the chunks that ``specs`` (n, 32) name into a new, sealed file with its ``.rows``.
 
@@ -102,11 +103,12 @@ def rebuild(
         options=options,
         disk=disk,
         writer=writer,
+        format_code=format_code,
     )
     try:
         placed = file.append(chunks)
         fields = unpack_many(specs)
-        fields["format_code"] = FORMAT_HDF5
+        fields["format_code"] = format_code
         fields["segment"] = number
         for chunk, (_, offset) in zip(chunks, placed, strict=True):
             fields["offset"][chunk.members] = offset

@@ -1,6 +1,7 @@
-"""Format code 00, ``hdf5``: chunks of many rows, compressed, in a plain HDF5 file.
+"""Format codes 00, ``hdf5``, and 01, ``hdf5-fixed``: chunks of many rows in a plain HDF5 file.
 
-Shapes   rows (n, bytes of a sample); in the file ``/samples`` (rows, items), samples ravelled.
+Shapes   rows (n, bytes of a sample); in the file ``/samples``: of 00 (rows, items), samples
+         ravelled; of 01 (rows, *shape), in their natural shape. The chunks have the same bytes.
 Units    offsets and lengths in bytes.
 Errors   NoSpace before anything is named; SegmentLost when the HDF5 process died.
 Format   ``h5py`` with ``hdf5plugin`` opens the file. A batch begins a chunk of its own and leaves
@@ -40,8 +41,6 @@ PAYLOAD_BYTES_MAX = 2 * MIB  # raw bytes of chunks that go to the process in one
 class Hdf5Segment:
     """One HDF5 file of samples of one dtype, shape and options, with its ``.rows`` file."""
 
-    format_code = FORMAT_HDF5
-
     def __init__(
         self,
         path: Path,
@@ -52,10 +51,12 @@ class Hdf5Segment:
         *,
         writer: Hdf5Writer,
         options: Hdf5Options,
+        format_code: int = FORMAT_HDF5,
     ) -> None:
         """Create the files. Errors: NoSpace, SegmentLost, FileExistsError."""
         self.path = path
         self.number = number
+        self.format_code = format_code
         self._layout = RowLayout.of(dtype, shape, options)
         self._file = Hdf5File(
             path,
@@ -67,6 +68,7 @@ class Hdf5Segment:
             options=options,
             disk=disk,
             writer=writer,
+            format_code=format_code,
         )
         try:
             self._rows_file = RowsFile(disk, path, number)
@@ -103,14 +105,18 @@ class Hdf5Segment:
             if self._file.lost:
                 raise SegmentLost(f"{self.path.name} belongs to an HDF5 process that has ended")
             placed = self._file.append(self._layout.payloads(rows)) if rows.size else []
-            specs = specs_of(placed, self.number, crcs) if placed else self._nowhere(crcs)
+            specs = (
+                specs_of(placed, self.format_code, self.number, crcs)
+                if placed
+                else self._nowhere(crcs)
+            )
             with self._lock:
                 self._rows_file.append(digests, specs)
             return specs
 
     def _nowhere(self, crcs: Checksums) -> Bytes:
         offsets = np.zeros(len(crcs), np.uint64)
-        return pack_many(FORMAT_HDF5, 0, CODEC_RAW, self.number, offsets, 0, 0, crcs)
+        return pack_many(self.format_code, 0, CODEC_RAW, self.number, offsets, 0, 0, crcs)
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:
@@ -221,13 +227,15 @@ class RowPayload:
         ]
 
 
-def specs_of(placed: list[tuple[Chunk, int]], segment: int, crcs: Checksums) -> Bytes:
+def specs_of(
+    placed: list[tuple[Chunk, int]], format_code: int, segment: int, crcs: Checksums
+) -> Bytes:
     """Specs (n, 32) of the rows of chunks, in order; crcs (n,)."""
     counts = np.array([chunk.valid_rows for chunk, _ in placed])
     raw = np.array([chunk.filter_mask for chunk, _ in placed], dtype=bool)
     lengths = np.array([chunk.length for chunk, _ in placed])
     return pack_many(
-        FORMAT_HDF5,
+        format_code,
         np.repeat(np.where(raw, FLAG_RAW_CHUNK, 0), counts),
         np.repeat(np.where(raw, CODEC_RAW, CODEC_BLOSC2), counts),
         segment,

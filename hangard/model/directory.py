@@ -43,6 +43,15 @@ def data_path(format_code: int, segment: int) -> str:
         raise ValueError(f"{format_code} is no format code of a data file") from None
 
 
+def format_code_of(path: str) -> int:
+    """The format code of a data file, by its path. Errors: ValueError for any other path."""
+    folder = path.rpartition("/")[0]
+    for code, pattern in _PATTERNS.items():
+        if pattern.rpartition("/")[0] == folder:
+            return code
+    raise ValueError(f"{path} is no path of a data file")
+
+
 def rows_path(data_file: str) -> str:
     """The file of (digest, spec) records beside a data file."""
     return f"{data_file}.rows"

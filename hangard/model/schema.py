@@ -162,7 +162,7 @@ def check_schema(schema: Schema) -> Schema:
     What a commit holds once, every reader has to live with.
     Errors: as ``make_schema`` and ``resolve_backend``; InvalidRequest (``unsupported-schema``).
     """
-    backend, options = resolve_backend(
+    backend, _ = resolve_backend(
         schema.backend,
         schema.options,
         kind=schema.kind,
@@ -173,7 +173,7 @@ def check_schema(schema: Schema) -> Schema:
         dtype=schema.dtype,
         shape=schema.shape,
         backend=backend,
-        backend_options=options,
+        backend_options=schema.options,
         kind=schema.kind,
         layout=schema.layout,
         variable_shape=schema.variable_shape,

@@ -24,6 +24,7 @@ from hangard.errors import Corrupt
 from hangard.index import Index
 from hangard.model.directory import (
     FORMAT_HDF5,
+    FORMAT_HDF5_FIXED,
     FORMAT_LOG,
     FORMAT_NUMPY,
     RUNS,
@@ -114,6 +115,7 @@ def _data_files(directory: Path) -> Iterator[tuple[str, FileKind, int]]:
     kinds: tuple[tuple[FileKind, int], ...] = (
         ("log", FORMAT_LOG),
         ("hdf5", FORMAT_HDF5),
+        ("hdf5", FORMAT_HDF5_FIXED),
         ("numpy", FORMAT_NUMPY),
     )
     for kind, code in kinds:

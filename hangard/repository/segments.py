@@ -11,8 +11,8 @@ from hangard.backends.hdf5_writer import Hdf5Writer, ProcessLost
 from hangard.backends.numpy_segment import NumpySegment
 from hangard.backends.segment import Segment
 from hangard.errors import InvalidRequest
-from hangard.model.directory import FORMAT_HDF5, FORMAT_NUMPY, data_path
-from hangard.model.options import hdf5_options
+from hangard.model.directory import FORMAT_HDF5, FORMAT_HDF5_FIXED, FORMAT_NUMPY, data_path
+from hangard.model.options import HDF5_BACKENDS, hdf5_options
 from hangard.model.schema import Schema
 
 
@@ -29,21 +29,23 @@ class SegmentFactory:
         if schema.backend == "10":
             path = self._directory / data_path(FORMAT_NUMPY, number)
             return NumpySegment(path, number, schema.dtype, schema.shape, self._disk)
-        if schema.backend == "00":
+        if schema.backend in HDF5_BACKENDS:
+            code = FORMAT_HDF5 if schema.backend == "00" else FORMAT_HDF5_FIXED
             return Hdf5Segment(
-                self._directory / data_path(FORMAT_HDF5, number),
+                self._directory / data_path(code, number),
                 number,
                 schema.dtype,
                 schema.shape,
                 self._disk,
                 writer=self.hdf5,
                 options=hdf5_options(schema.options),
+                format_code=code,
             )
         raise InvalidRequest(f"unknown backend {schema.backend!r}", code="unknown-backend")
 
     def expect(self, schema: Schema) -> None:
         """Batches of this schema are to come: what takes long to start is started now."""
-        if schema.backend == "00":
+        if schema.backend in HDF5_BACKENDS:
             with suppress(ProcessLost):
                 self.hdf5.start()
 

@@ -27,7 +27,14 @@ from hangard.db.tables import WriteTables
 from hangard.errors import Closed, HangardError
 from hangard.index import Index, Pending
 from hangard.limits import LOG_ROWS_BYTES_MAX, SEGMENTS_OPEN_MAX
-from hangard.model.directory import FORMAT_HDF5, FORMAT_LOG, FORMAT_NUMPY, data_path, run_path
+from hangard.model.directory import (
+    FORMAT_HDF5,
+    FORMAT_HDF5_FIXED,
+    FORMAT_LOG,
+    FORMAT_NUMPY,
+    data_path,
+    run_path,
+)
 from hangard.model.files import FileKind, FileRecord
 from hangard.model.schema import Schema
 
@@ -37,6 +44,7 @@ SegmentFactory = Callable[[Schema, int], Segment]
 KINDS: dict[int, FileKind] = {
     FORMAT_LOG: "log",
     FORMAT_HDF5: "hdf5",
+    FORMAT_HDF5_FIXED: "hdf5",
     FORMAT_NUMPY: "numpy",
 }
 

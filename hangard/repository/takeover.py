@@ -24,7 +24,7 @@ from hangard.backends.segment import SegmentLost
 from hangard.encoding.rows import scan_rows
 from hangard.errors import Corrupt
 from hangard.index import Index
-from hangard.model.directory import FORMAT_HDF5, data_path, rows_path
+from hangard.model.directory import data_path, format_code_of, rows_path
 from hangard.model.files import FileRecord
 from hangard.model.options import hdf5_options
 from hangard.repository.storage import SYNC_FAILED
@@ -69,7 +69,7 @@ class Takeover:
             return
         try:
             if record.kind == "hdf5" and record.dtype and not self.hdf5.is_readable(file):
-                digests, specs = self._rebuilt(file, record, end)
+                digests, specs = self._rebuilt(path, record, end)
             if record.kind == "numpy":
                 seal_abandoned(file, len(scan_rows(_rows_of(file)[:end])[0]), self.disk)
         except (ValueError, SegmentLost) as error:
@@ -105,11 +105,12 @@ class Takeover:
             finally:
                 self.disk.close(fd)
 
-    def _rebuilt(self, file: Path, record: FileRecord, end: int) -> tuple[Bytes, Bytes]:
+    def _rebuilt(self, old: str, record: FileRecord, end: int) -> tuple[Bytes, Bytes]:
         """Copy all rows into a new file; digests and their new specs. The old file stays."""
+        file, format_code = self.directory / old, format_code_of(old)
         digests, specs, _ = scan_rows(_rows_of(file)[:end])
         number, self.next_number = self.next_number, self.next_number + 1
-        path = data_path(FORMAT_HDF5, number)
+        path = data_path(format_code, number)
         rebuilt = rebuild(
             file,
             digests,
@@ -121,6 +122,7 @@ class Takeover:
             options=hdf5_options(dict(record.options)),
             disk=self.disk,
             writer=self.hdf5,
+            format_code=format_code,
         )
         _log.warning("%s was no valid HDF5 file; its rows are in %s now", file, path)
         if len(rebuilt.lost):

@@ -19,6 +19,7 @@ from hangard.backends.hdf5_writer import Hdf5Writer
 from hangard.backends.segment import SegmentLost
 from hangard.errors import NoSpace
 from hangard.model.chunking import chunk_rows
+from hangard.model.directory import FORMAT_HDF5, FORMAT_HDF5_FIXED
 from hangard.model.options import Hdf5Options
 
 
@@ -29,7 +30,14 @@ def writer():
 
 
 def make_segment(
-    writer, path: Path, dtype="|u1", shape=(ROW_BYTES,), options=None, number=7, disk=None
+    writer,
+    path: Path,
+    dtype="|u1",
+    shape=(ROW_BYTES,),
+    options=None,
+    number=7,
+    disk=None,
+    format_code=FORMAT_HDF5,
 ) -> Hdf5Segment:
     return Hdf5Segment(
         path,
@@ -39,6 +47,7 @@ def make_segment(
         disk or Disk(),
         writer=writer,
         options=options or Hdf5Options(),
+        format_code=format_code,
     )
 
 
@@ -91,6 +100,43 @@ class TestHdf5SegmentKeepsTheContract(SegmentContract):
 
     def read_rows(self, segment, specs):
         return read_rows(segment, specs, ROW_BYTES)
+
+
+class TestNaturalShapesKeepTheContract(TestHdf5SegmentKeepsTheContract):
+    def create(self, directory, disk, number=7):
+        path = directory / "segment.h5"
+        code = FORMAT_HDF5_FIXED
+        return make_segment(self.writer, path, number=number, disk=disk, format_code=code)
+
+
+DATASET_SHAPE = "import sys, h5py; print(h5py.File(sys.argv[1])['samples'].shape)"
+
+
+@pytest.mark.parametrize(("code", "shape"), [(FORMAT_HDF5, (24,)), (FORMAT_HDF5_FIXED, (2, 3, 4))])
+def test_only_code_01_keeps_the_dimensions_of_a_sample(writer, tmp_path, code, shape):
+    path = tmp_path / "a.h5"
+    segment = make_segment(writer, path, "<f8", (2, 3, 4), format_code=code)
+    samples = np.arange(50 * 24, dtype="<f8").reshape(50, 2, 3, 4)
+    specs = append(segment, samples)
+    assert set(unpack_many(specs)["format_code"]) == {code}
+    assert read_rows(segment, specs, 192).tobytes() == samples.tobytes()
+    segment.seal()
+    assert np.array_equal(read_plainly(path), samples)
+    command = [sys.executable, "-c", DATASET_SHAPE, str(path)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert printed.strip() == str((chunk_rows(192), *shape))
+    assert writer.is_readable(path)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 0), (1,) * 31])
+def test_natural_shapes_of_no_dimension_no_byte_and_all_dimensions(writer, tmp_path, shape):
+    path = tmp_path / "a.h5"
+    segment = make_segment(writer, path, "<f8", shape, format_code=FORMAT_HDF5_FIXED)
+    samples = np.ones((3, *shape))
+    specs = append(segment, samples)
+    assert read_rows(segment, specs, samples.nbytes // 3).tobytes() == samples.tobytes()
+    segment.seal()
+    assert writer.is_readable(path)
 
 
 DTYPES = [

@@ -220,7 +220,8 @@ def test_columns_are_added_changed_and_removed(repo, filled, images):
     with repo.checkout(filled) as co:
         assert co["faces"].shape == (2,)
     with repo.checkout(f"{filled}~1") as co:
-        assert co["faces"].backend_options == {"complib": "blosc2:zstd", "complevel": 1}
+        options = {"complib": "blosc2:zstd", "complevel": 1, "shuffle": "byte"}
+        assert co["faces"].backend_options == options
         assert (co["faces"][5] == images[120]).all()
 
 
