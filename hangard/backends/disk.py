@@ -42,6 +42,13 @@ class Disk:
         """An existing file, open for reading and writing."""
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
+    def open_direct(self, path: Path) -> int:
+        """An existing file, open for aligned writes past the page cache.
+
+        Errors: OSError where the file system has no such writes.
+        """
+        return os.open(path, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
+
     def open_or_create(self, path: Path) -> int:
         """A file, open for reading and writing; a new one's directory entry is not synced."""
         with _translated(path):

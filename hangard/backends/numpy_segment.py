@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from hangard_ext.recordspec import CODEC_RAW, pack_many
+from hangard_ext.recordspec import CODEC_RAW, pack_many, unpack_many
 
+from hangard.backends.direct import DirectFile
 from hangard.backends.disk import Disk
 from hangard.backends.segment import Bytes, Checksums, Reservation, RowsFile, create_file
 from hangard.errors import Closed
@@ -37,7 +40,11 @@ def npy_header(dtype: str, shape: tuple[int, ...], rows: int) -> bytes:
 
 
 class NumpySegment:
-    """One ``.npy`` file of samples of one dtype and shape, with its ``.rows`` file."""
+    """One ``.npy`` file of samples of one dtype and shape, with its ``.rows`` file.
+
+    Appends take their place under a lock and write side by side. What a failed one leaves is a gap
+    of rows that nothing names.
+    """
 
     format_code = FORMAT_NUMPY
     is_lost = False
@@ -52,11 +59,15 @@ class NumpySegment:
         self._shape = shape
         self._disk = disk
         self._lock = threading.Lock()
+        self._written = threading.Condition(self._lock)
         self._closing = threading.Lock()  # taken before _lock; keeps the files open during a sync
         self._row_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-        self._rows = 0
+        self._rows = 0  # up to the last that is named
+        self._taken = 0  # up to the last that has a place
+        self._appending = 0
         self._synced_bytes = 0  # of the .rows file: it grows last
         self._fd = create_file(disk, path, npy_header(dtype, shape, 0))
+        self._file = DirectFile(disk, path, self._fd)
         self._reservation = Reservation(disk, self._fd, HEADER_BYTES)
         try:
             self._rows_file = RowsFile(disk, path, number)
@@ -75,17 +86,13 @@ class NumpySegment:
 
     @property
     def is_full(self) -> bool:
-        return self.length_bytes >= SEGMENT_BYTES_MAX
+        return HEADER_BYTES + self._taken * self._row_bytes >= SEGMENT_BYTES_MAX
 
     def append(self, rows: Bytes, digests: Bytes, crcs: Checksums) -> Bytes:
         n = len(digests)
-        with self._lock:
-            if self._fd < 0:
-                raise Closed(f"segment {self.path.name} is sealed", code="segment-sealed")
-            start = self.length_bytes
-            self._reservation.ensure(start + n * self._row_bytes)
-            self._disk.write(self._fd, np.ascontiguousarray(rows).reshape(-1).data, start)
-            self._disk.begin_writeback(self._fd, start, n * self._row_bytes)
+        with self._placed(n) as first:
+            start = HEADER_BYTES + first * self._row_bytes
+            self._file.append(np.ascontiguousarray(rows).reshape(-1).data, start)
             offsets = start + np.arange(n, dtype=np.uint64) * np.uint64(self._row_bytes)
             specs = pack_many(
                 FORMAT_NUMPY,
@@ -97,9 +104,32 @@ class NumpySegment:
                 0,  # each row is a chunk of its own
                 crcs,
             )
-            self._rows_file.append(digests, specs)
-            self._rows += n
+            with self._lock:
+                self._rows_file.append(digests, specs)
+                self._rows = max(self._rows, first + n)
             return specs
+
+    @contextmanager
+    def _placed(self, n: int) -> Iterator[int]:
+        """A place for n rows, the number of the first; the file stays open until the block ends."""
+        with self._lock:
+            if self._fd < 0:
+                raise Closed(f"segment {self.path.name} is sealed", code="segment-sealed")
+            first = self._taken
+            self._reservation.ensure(HEADER_BYTES + (first + n) * self._row_bytes)
+            self._taken += n
+            self._appending += 1
+        try:
+            yield first
+        except BaseException:
+            with self._lock:
+                if self._taken == first + n:
+                    self._taken = first  # the next one may have the place
+            raise
+        finally:
+            with self._lock:
+                self._appending -= 1
+                self._written.notify_all()
 
     def sync(self) -> None:
         # Without the lock that appends take: they go on while the disk is busy.
@@ -115,6 +145,7 @@ class NumpySegment:
 
     def seal(self) -> None:
         with self._closing, self._lock:
+            self._written.wait_for(lambda: not self._appending)
             if self._fd < 0:
                 return
             self._disk.write(self._fd, npy_header(self._dtype, self._shape, self._rows), 0)
@@ -125,17 +156,19 @@ class NumpySegment:
 
     def close(self) -> None:
         with self._closing, self._lock:
+            self._written.wait_for(lambda: not self._appending)
             self._close()
 
     def _close(self) -> None:
+        self._file.close()
         if self._fd >= 0:
             self._disk.close(self._fd)
             self._fd = -1
         self._rows_file.close()
 
 
-def seal_abandoned(path: Path, rows: int, disk: Disk) -> None:
-    """Write the final header of a segment whose process died with ``rows`` valid rows.
+def seal_abandoned(path: Path, specs: Bytes, disk: Disk) -> None:
+    """Write the final header of a segment whose process died; ``specs`` name its valid rows.
 
     A file that was cut off gets a header for the rows that are left.
     Errors: ValueError when the file's own header is not one of ours.
@@ -148,8 +181,12 @@ def seal_abandoned(path: Path, rows: int, disk: Disk) -> None:
             if version != (1, 0) or file.tell() != HEADER_BYTES:
                 raise ValueError(f"{path.name} is no segment of this format")
         row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+        rows = len(specs)
         if row_bytes:
-            rows = min(rows, (path.stat().st_size - HEADER_BYTES) // row_bytes)
+            # An append that was not finished may have left a gap before the last one that was.
+            ends = unpack_many(specs)["offset"] + np.uint64(row_bytes)
+            behind = int(ends.max(initial=HEADER_BYTES))
+            rows = (min(behind, path.stat().st_size) - HEADER_BYTES) // row_bytes
         disk.write(fd, npy_header(np.dtype(dtype).str, tuple(shape[1:]), rows), 0)
         disk.release_reserved(fd)
         disk.sync(fd)

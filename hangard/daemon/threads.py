@@ -15,7 +15,8 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PREPARE_THREADS = max(2, min(4, os.cpu_count() or 2))
+# A thread that writes waits for the disk about half of its time.
+PREPARE_THREADS = max(2, min(8, 2 * (os.cpu_count() or 1)))
 CONTROL_THREADS = 32  # commits that wait for one fsync together
 
 

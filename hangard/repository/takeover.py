@@ -71,7 +71,7 @@ class Takeover:
             if record.kind == "hdf5" and record.dtype and not self.hdf5.is_readable(file):
                 digests, specs = self._rebuilt(path, record, end)
             if record.kind == "numpy":
-                seal_abandoned(file, len(scan_rows(_rows_of(file)[:end])[0]), self.disk)
+                seal_abandoned(file, scan_rows(_rows_of(file)[:end])[1], self.disk)
         except (ValueError, SegmentLost) as error:
             damage = error
         except Corrupt as error:

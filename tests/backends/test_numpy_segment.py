@@ -4,12 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from contracts.segment_contract import ROW_BYTES, Bytes, SegmentContract, make_rows
+from contracts.segment_contract import (
+    ROW_BYTES,
+    Bytes,
+    FailingDisk,
+    SegmentContract,
+    make_rows,
+)
 from hangard_ext.recordspec import unpack_many
 
 from hangard.backends.disk import Disk
 from hangard.backends.numpy_segment import HEADER_BYTES, NumpySegment, npy_header, seal_abandoned
 from hangard.backends.segment import Segment
+from hangard.errors import NoSpace
 
 
 class TestNumpySegment(SegmentContract):
@@ -52,11 +59,36 @@ def test_samples_without_items_are_rows_too(tmp_path: Path) -> None:
 def test_a_segment_whose_process_died_is_sealed_at_its_named_rows(tmp_path: Path) -> None:
     segment = NumpySegment(tmp_path / "a.npy", 1, "|u1", (ROW_BYTES,), Disk())
     rows, digests, crcs = make_rows(6)
-    segment.append(rows, digests, crcs)
+    specs = segment.append(rows, digests, crcs)
     segment.close()
     with segment.path.open("ab") as file:
         file.write(b"torn")
-    seal_abandoned(segment.path, 6, Disk())
+    seal_abandoned(segment.path, specs, Disk())
+    assert np.array_equal(np.load(segment.path), rows)
+
+
+def test_a_segment_with_an_append_that_was_not_finished_keeps_the_rows_behind_it(
+    tmp_path: Path,
+) -> None:
+    segment = NumpySegment(tmp_path / "a.npy", 1, "|u1", (ROW_BYTES,), Disk())
+    segment.append(*make_rows(3, 1))
+    rows, digests, crcs = make_rows(4, 2)
+    specs = segment.append(rows, digests, crcs)
+    segment.close()
+    seal_abandoned(segment.path, specs, Disk())
+    assert np.array_equal(np.load(segment.path)[3:], rows)
+
+
+def test_the_place_of_a_failed_append_is_used_again(tmp_path: Path) -> None:
+    disk = FailingDisk(1_000_000)
+    segment = NumpySegment(tmp_path / "a.npy", 1, "|u1", (ROW_BYTES,), disk)
+    disk.left = 0
+    with pytest.raises(NoSpace):
+        segment.append(*make_rows(5, 1))
+    disk.left = 1_000_000
+    rows, digests, crcs = make_rows(4, 2)
+    segment.append(rows, digests, crcs)
+    segment.seal()
     assert np.array_equal(np.load(segment.path), rows)
 
 
@@ -64,5 +96,5 @@ def test_a_foreign_npy_file_is_not_sealed(tmp_path: Path) -> None:
     np.save(tmp_path / "b.npy", np.arange(4))
     before = (tmp_path / "b.npy").read_bytes()
     with pytest.raises(ValueError, match="no segment"):
-        seal_abandoned(tmp_path / "b.npy", 4, Disk())
+        seal_abandoned(tmp_path / "b.npy", np.empty((0, 32), np.uint8), Disk())
     assert (tmp_path / "b.npy").read_bytes() == before
