@@ -100,14 +100,15 @@ class ChangeHandlers:
             works = await self._works(pipeline, changes)
         try:
             repository = self._service.repository
-            return await pipeline.commit(
-                header.sequence,
-                works,
-                partial(repository.commit, request.session, request),
-                reservation,
-                command=request.command_id,
-                find_done=partial(repository.find_result, request.command_id),
-            )
+            with repository.expecting_commit():
+                return await pipeline.commit(
+                    header.sequence,
+                    works,
+                    partial(repository.commit, request.session, request),
+                    reservation,
+                    command=request.command_id,
+                    find_done=partial(repository.find_result, request.command_id),
+                )
         except HangardError as error:
             # The client must not send again what rode on the request, if it was taken.
             error.details["accepted"] = pipeline.accepted(header.sequence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -254,6 +254,11 @@ class Repository:
                     self._storage.fail(error)
                 raise
             return result
+
+    def expecting_commit(self) -> AbstractContextManager[None]:
+        """While its block runs a commit is on its way: others may wait a moment to share its
+        fsync."""
+        return self._writer.expecting()
 
     def find_result(self, command: bytes) -> CommitResult | None:
         """What a commit command did, None if it was never carried out."""

@@ -154,6 +154,36 @@ def test_bulk_that_waited_long_joins_a_group_of_small_ones(env, groups):
     assert [operation.name for operation in groups[1]] == ["small", "bulk"]
 
 
+def test_bulk_waits_a_moment_for_others_that_are_on_their_way(env, groups, monkeypatch):
+    monkeypatch.setattr(writer_module, "BULK_GATHER_S_MAX", 30.0)
+    writer = Writer(env, before_group=lambda ops: groups.append(list(ops)))
+    with writer.expecting(), writer.expecting():
+        first = writer.submit(Put("bulk", 1), bulk=True)
+        second = writer.submit(Put("bulk", 2), bulk=True)
+        assert [first.result(10), second.result(10)] == [1, 2]
+    writer.close()
+    assert [len(group) for group in groups] == [2]
+
+
+def test_bulk_goes_alone_when_the_others_give_up_or_take_long(env, groups, monkeypatch):
+    monkeypatch.setattr(writer_module, "BULK_GATHER_S_MAX", 30.0)
+    writer = Writer(env, before_group=lambda ops: groups.append(list(ops)))
+    with writer.expecting():
+        with writer.expecting():
+            first = writer.submit(Put("bulk", 1), bulk=True)
+        assert first.result(10) == 1
+    monkeypatch.setattr(writer_module, "BULK_GATHER_S_MAX", 0.01)
+    with writer.expecting(), writer.expecting():
+        assert writer.run(Put("bulk", 2), bulk=True) == 2
+    writer.close()
+    assert [len(group) for group in groups] == [1, 1]
+
+
+def test_a_small_operation_waits_for_nobody(env, writer):
+    with writer.expecting(), writer.expecting():
+        assert writer.run(Put("small", 1)) == 1
+
+
 def test_a_group_is_bounded(env, groups):
     writer = Writer(env, before_group=lambda ops: groups.append(list(ops)), group_max=10)
     gate, _ = held(writer)
