@@ -11,12 +11,36 @@
         co.commit("first faces")
     with repo.checkout("main") as co:
         co["faces", "ada"]
+
+Its errors are those of hangard.errors, under the same names.
 """
 
 from __future__ import annotations
 
 import os
 
+from hangard import __version__
+from hangard.errors import (
+    AlreadyExists,
+    Busy,
+    Closed,
+    Conflict,
+    Corrupt,
+    HangardError,
+    HeadMoved,
+    InvalidRequest,
+    InvalidType,
+    NoRepository,
+    NoSpace,
+    NotFound,
+    NothingStaged,
+    PermissionDenied,
+    Unavailable,
+    UnknownColumn,
+    UnknownKey,
+    UnknownRevision,
+    UnknownSession,
+)
 from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, UncommittedWarning
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
 from hangard_client.async_repository import AsyncRepository
@@ -26,19 +50,39 @@ from hangard_client.history import CommitDigest, LogEntry
 from hangard_client.repository import Repository
 
 __all__ = [
+    "AlreadyExists",
     "AsyncCheckout",
     "AsyncColumn",
     "AsyncRepository",
     "AsyncWriteCheckout",
     "AsyncWriteColumn",
+    "Busy",
     "Checkout",
+    "Closed",
     "Column",
     "CommitDigest",
+    "Conflict",
+    "Corrupt",
+    "HangardError",
+    "HeadMoved",
+    "InvalidRequest",
+    "InvalidType",
     "LogEntry",
+    "NoRepository",
+    "NoSpace",
+    "NotFound",
+    "NothingStaged",
+    "PermissionDenied",
     "Repository",
+    "Unavailable",
     "UncommittedWarning",
+    "UnknownColumn",
+    "UnknownKey",
+    "UnknownRevision",
+    "UnknownSession",
     "WriteCheckout",
     "WriteColumn",
+    "__version__",
     "open",
 ]
 

@@ -10,9 +10,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from hangard.errors import AlreadyExists, Closed, NothingStaged, UnknownColumn
+from hangard.errors import AlreadyExists, Closed, HangardError, NothingStaged, UnknownColumn
 from hangard.model.commit import Digest
-from hangard.model.keys import encode_key
 from hangard.model.names import check_column_name
 from hangard.model.schema import Schema
 from hangard.reading.checkout import TreeReader
@@ -21,13 +20,19 @@ from hangard.reading.snapshot import RepositoryReader
 from hangard.tree.store import EMPTY_ROOT
 from hangard.wire import requests
 from hangard.wire.messages import (
-    Choice,
     ColumnRequest,
     CommitRequest,
     CommitResult,
     SchemaMessage,
 )
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
+from hangard_client.commit_arguments import (
+    Strategy,
+    checked_flag,
+    checked_message,
+    checked_metadata,
+    checked_strategy,
+)
 from hangard_client.history import CommitDigest
 from hangard_client.overlay import Overlay
 from hangard_client.remote import RemoteTree
@@ -37,7 +42,6 @@ from hangard_client.staging import Staging, Start
 
 T = TypeVar("T", bound="AsyncCheckout | AsyncWriteCheckout")
 
-Strategy = str | Mapping[str, str | Mapping[Any, str]] | None
 FindAuthor = Callable[[], tuple[str, str]]
 
 
@@ -149,13 +153,13 @@ class AsyncWriteCheckout:
         return column
 
     def __contains__(self, name: object) -> bool:
-        return name in self._staging.columns
+        return name in self._staging.names
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._staging.columns))
+        return iter(sorted(self._staging.names))
 
     def __len__(self) -> int:
-        return len(self._staging.columns)
+        return len(self._staging.names)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self.branch!r}, session {self.session}>"
@@ -243,18 +247,25 @@ class AsyncWriteCheckout:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        warn_of(self.session, await self.end(failed=error is not None))
+        staged, refused = await self.end(failed=error is not None)
+        warn_of(self.session, staged)
+        if refused is not None:
+            raise refused
 
-    async def end(self, *, failed: bool) -> int:
+    async def end(self, *, failed: bool) -> tuple[int, HangardError | None]:
         """The end of a ``with`` block: commits with ``autocommit=`` if the block did not fail;
-        then as ``leave``."""
-        try:
-            if self._autocommit is not None and not failed and not self._closed:
+        then as ``leave``. Also gives what the commit was refused with, to be raised."""
+        refused = None
+        if self._autocommit is not None and not failed and not self._closed:
+            try:
                 with contextlib.suppress(NothingStaged):
                     await self.commit(self._autocommit)
-        finally:
-            staged = await self.leave()
-        return staged
+            except HangardError as error:
+                refused = error
+            except BaseException:
+                await self.leave()
+                raise
+        return await self.leave(), refused
 
     async def leave(self, *, abort: bool = False) -> int:
         """Close; how many staged changes stay in the session, for the caller to warn of."""
@@ -282,6 +293,9 @@ class AsyncWriteCheckout:
         strategy: Strategy,
         allow_empty: bool,
     ) -> CommitResult:
+        checked_message(message)
+        pairs, sides = checked_metadata(metadata), checked_strategy(strategy)
+        checked_flag(allow_empty, "allow_empty")
         name, email = self._find_author()
         request = CommitRequest(
             session=self.session,
@@ -289,8 +303,8 @@ class AsyncWriteCheckout:
             message=message,
             author_name=name,
             author_email=email,
-            metadata=tuple(sorted((metadata or {}).items())),
-            strategy=_choices(strategy),
+            metadata=pairs,
+            strategy=sides,
             allow_empty=allow_empty,
         )
         result = await self._staging.commit(request)
@@ -306,8 +320,8 @@ class AsyncWriteCheckout:
             schema=SchemaMessage.of(schema) if schema is not None else None,
         )
         request = requests.change_column(message)
-        state = await self._sender.ask(lambda: self._sender.connection.send(request))
-        self._staging.take_state(state)
+        answer = await self._sender.ask(lambda: self._sender.connection.send(request))
+        self._staging.take_column(name, answer.column)
         if kind != "change":
             self._columns.pop(name, None)
 
@@ -337,8 +351,8 @@ def warn_of(session: str, staged: int) -> None:
     """Warn of staged changes that stay in a session; called where the user closed it."""
     if staged:
         warnings.warn(
-            f"{staged} staged changes were not committed; they stay in session {session}:"
-            f" checkout(session={session!r}) resumes it",
+            f"{staged} staged {'change was' if staged == 1 else 'changes were'} not committed, and"
+            f" kept in session {session}: checkout(session={session!r}) resumes it",
             UncommittedWarning,
             stacklevel=3,
         )
@@ -366,16 +380,3 @@ class Opening(Generic[T]):
     ) -> None:
         if self._opened is not None:
             await self._opened.__aexit__(kind, error, traceback)
-
-
-def _choices(strategy: Strategy) -> Any:
-    if not isinstance(strategy, Mapping):
-        return strategy
-    result = []
-    for column, sides in strategy.items():
-        if isinstance(sides, Mapping):
-            for key, side in sides.items():
-                result.append(Choice(column, encode_key(key) if key is not None else b"", side))  # type: ignore[arg-type]
-        else:
-            result.append(Choice(column, b"", sides))  # type: ignore[arg-type]
-    return tuple(result)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hangard.errors import UnknownKey
+from hangard.errors import InvalidType, UnknownKey
 from hangard.model.keys import Key, encode_keys
 from hangard.model.schema import Schema
 from hangard.reading.columns import ColumnReader
@@ -50,6 +50,13 @@ class ColumnFacts:
     def backend_options(self) -> dict[str, Any]:
         """As the user spelt them; can be passed back in."""
         return self._schema.options
+
+    def __array__(self, *_: Any, **__: Any) -> npt.NDArray[Any]:
+        """Refused: numpy would take the keys for the samples. Errors: InvalidType."""
+        raise InvalidType(
+            f"column {self.name!r} is no array; column.get_many(keys) stacks samples into one",
+            code="column-is-no-array",
+        )
 
     def __repr__(self) -> str:
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from hangard.wire import requests
 from hangard.wire.messages import OpenSession, SessionInfo
 from hangard_client import starting
 from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, Opening
+from hangard_client.commit_arguments import checked_message
 from hangard_client.connection import Connection, in_thread
-from hangard_client.history import CommitDigest, LogEntry
+from hangard_client.history import CommitDigest, LogEntry, Revision, plain_revision
 from hangard_client.remote import LOCAL_FAILURES, RemoteSource, RemoteTree
 from hangard_client.sender import Sender
 from hangard_client.staging import Start
+
+BRANCHES_SHOWN_MAX = 10  # that an error names
 
 
 class AsyncRepository:
@@ -66,11 +70,11 @@ class AsyncRepository:
 
     def checkout(
         self,
-        revision: str | bytes | None = None,
+        revision: Revision | None = None,
         *,
         write: bool = False,
         branch: str | None = None,
-        commit: str | bytes | None = None,
+        commit: Revision | None = None,
         session: str | None = None,
         name: str | None = None,
         autocommit: str | None = None,
@@ -86,6 +90,8 @@ class AsyncRepository:
 
         Errors: UnknownRevision, UnknownSession, Busy, InvalidRequest.
         """
+        if autocommit is not None:
+            checked_message(autocommit, "autocommit")
         if write or session is not None:
             return Opening(
                 lambda: self._open_writer(
@@ -97,7 +103,7 @@ class AsyncRepository:
         return Opening(lambda: self._open_reader(revision, branch, commit))
 
     async def log(
-        self, revision: str | bytes | None = None, *, limit: int | None = None
+        self, revision: Revision | None = None, *, limit: int | None = None
     ) -> list[LogEntry]:
         """The history of a revision, newest first; it may be left out if there is one branch.
 
@@ -105,19 +111,19 @@ class AsyncRepository:
         """
         return self.read_log(revision, limit)
 
-    async def diff(self, before: str | bytes, after: str | bytes) -> list[ColumnChanges]:
+    async def diff(self, before: Revision, after: Revision) -> list[ColumnChanges]:
         """The columns that differ between two revisions; ``samples()`` of each streams its keys.
 
         Errors: UnknownRevision.
         """
-        return list(self.reader().diff(before, after))
+        return self.read_diff(before, after)
 
     async def branches(self) -> dict[str, CommitDigest | None]:
         """Heads by name; None for a branch without a commit."""
         return self.read_branches()
 
     async def create_branch(
-        self, name: str, revision: str | bytes | None = None
+        self, name: str, revision: Revision | None = None
     ) -> CommitDigest | None:
         """Create a branch at a revision (default: the head of HEAD's branch); its digest.
 
@@ -169,7 +175,7 @@ class AsyncRepository:
 
     async def close(self) -> None:
         """Close files and connections; checkouts should be closed first. May be called twice."""
-        await self._connection.close()
+        await self.close_connections()
         self.close_files()
 
     async def __aenter__(self) -> AsyncRepository:
@@ -186,6 +192,10 @@ class AsyncRepository:
             raise Closed("the repository object is closed; open it again", code="client-closed")
         return self._reader
 
+    async def close_connections(self) -> None:
+        """What is left to do for a repository that was dropped; its checkouts may read on."""
+        await self._connection.close()
+
     def close_files(self) -> None:
         remote, self._remote = self._remote, None
         if remote is not None:
@@ -194,18 +204,18 @@ class AsyncRepository:
         if reader is not None:
             reader.close()
 
-    def _resolved(self, revision: str | bytes) -> bytes:
+    def _resolved(self, revision: Revision) -> bytes:
         """Errors: UnknownRevision."""
-        return bytes(self.reader().resolve(revision))  # a message takes no subclass of bytes
+        return bytes(self.reader().resolve(plain_revision(revision)))
 
     def read_branches(self) -> dict[str, CommitDigest | None]:
         """What ``branches`` gives, read on the caller's thread."""
         heads = self.reader().branches()
         return {name: CommitDigest.or_none(digest) for name, digest in heads.items()}
 
-    def read_log(self, revision: str | bytes | None, limit: int | None) -> list[LogEntry]:
+    def read_log(self, revision: Revision | None, limit: int | None) -> list[LogEntry]:
         reader = self.reader()
-        start = revision if revision is not None else self._only_branch()
+        start = plain_revision(revision) if revision is not None else self._only_branch()
         if start in reader.branches() and reader.branch(str(start)) is None:
             return []
         entries: list[LogEntry] = []
@@ -215,11 +225,14 @@ class AsyncRepository:
             entries.append(LogEntry.of(digest, commit))
         return entries
 
+    def read_diff(self, before: Revision, after: Revision) -> list[ColumnChanges]:
+        return list(self.reader().diff(plain_revision(before), plain_revision(after)))
+
     def read_checkout(
-        self, revision: str | bytes | None, branch: str | None, commit: str | bytes | None
+        self, revision: Revision | None, branch: str | None, commit: Revision | None
     ) -> AsyncCheckout:
         reader = self.reader()
-        given = [value for value in (revision, branch, commit) if value is not None]
+        given = [plain_revision(value) for value in (revision, branch, commit) if value is not None]
         if len(given) > 1:
             raise InvalidRequest(
                 "give one of revision, branch and commit", code="several-revisions"
@@ -238,7 +251,7 @@ class AsyncRepository:
         reader: RepositoryReader,
         given: list[str | bytes],
         branch: str | None,
-        commit: str | bytes | None,
+        commit: Revision | None,
     ) -> AsyncCheckout:
         name = branch if branch is not None else given[0] if given else self._only_branch()
         if commit is None and isinstance(name, str) and (branch or name in reader.branches()):
@@ -252,21 +265,25 @@ class AsyncRepository:
     def _only_branch(self) -> str:
         branches = self.reader().branches()
         if len(branches) != 1:
+            shown = ", ".join(islice(branches, BRANCHES_SHOWN_MAX))
+            more = len(branches) - BRANCHES_SHOWN_MAX
             raise InvalidRequest(
-                f"name a branch; there are {', '.join(branches)}", code="no-revision"
+                "name a branch or another revision, since there are several branches:"
+                f" {shown}{f' and {more} more' if more > 0 else ''}",
+                code="no-revision",
             )
         return next(iter(branches))
 
     async def _open_reader(
-        self, revision: str | bytes | None, branch: str | None, commit: str | bytes | None
+        self, revision: Revision | None, branch: str | None, commit: Revision | None
     ) -> AsyncCheckout:
         return self.read_checkout(revision, branch, commit)
 
     async def _open_writer(
         self,
-        revision: str | bytes | None,
+        revision: Revision | None,
         branch: str | None,
-        commit: str | bytes | None,
+        commit: Revision | None,
         session: str | None,
         name: str | None,
         autocommit: str | None,
@@ -300,15 +317,15 @@ class AsyncRepository:
             on_close=release,
         )
 
-    def _branch_name(self, revision: str | bytes | None) -> str:
+    def _branch_name(self, revision: Revision | None) -> str:
         if revision is None:
             return self._only_branch()
-        if isinstance(revision, bytes) or revision not in self.reader().branches():
+        if not isinstance(revision, str) or revision not in self.reader().branches():
             raise UnknownRevision(
-                f"a session needs a branch, and {revision!r} is none; commit= names where it"
-                " begins",
+                f"a session needs a branch, and {str(revision)[:80]!r} is none; commit= names"
+                " where it begins",
                 code="unknown-branch",
-                revision=revision,
+                revision=str(revision),
             )
         return revision
 

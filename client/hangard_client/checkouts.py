@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import Any
 
 from hangard.errors import Closed
-from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, Strategy, warn_of
+from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, warn_of
 from hangard_client.columns import Column, Run, WriteColumn
+from hangard_client.commit_arguments import Strategy
 from hangard_client.history import CommitDigest
 
 
@@ -197,7 +198,10 @@ class WriteCheckout:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        warn_of(self.session, self._run(self._inner.end(failed=error is not None)))
+        staged, refused = self._run(self._inner.end(failed=error is not None))
+        warn_of(self.session, staged)
+        if refused is not None:
+            raise refused
 
     def _column(self, name: str) -> WriteColumn:
         inner = self._inner[name]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, TypeAlias
 
+from hangard.errors import InvalidType
 from hangard.model.commit import Author, Commit, Digest
 
 
@@ -24,6 +26,25 @@ class CommitDigest(bytes):
     def or_none(cls, digest: Digest | None) -> CommitDigest | None:
         """None stays None: a branch without a commit."""
         return cls(digest) if digest else None
+
+
+Revision: TypeAlias = "str | bytes | LogEntry"
+"""What names a commit: a branch, a tag, a digest or the beginning of one, any of them with ``~2``
+and the like (hangard.reading.revisions), or an entry of the log."""
+
+
+def plain_revision(revision: Any) -> str | bytes:
+    """An entry of the log as its digest. Errors: InvalidType (``invalid-revision-type``)."""
+    if isinstance(revision, LogEntry):
+        revision = revision.digest
+    if isinstance(revision, bytes):
+        return bytes(revision)  # a message takes no subclass of bytes
+    if not isinstance(revision, str):
+        raise InvalidType(
+            f"a revision is a str, a digest or an entry of the log, not {type(revision).__name__}",
+            code="invalid-revision-type",
+        )
+    return revision
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from hangard.errors import Closed
@@ -49,7 +49,7 @@ class Portal:
 
                 self._loop = uvloop.new_event_loop()
                 self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="hangard-client", daemon=True
+                    target=_run, args=(self._loop,), name="hangard-client", daemon=True
                 )
                 self._thread.start()
             return self._loop
@@ -72,6 +72,24 @@ class Portal:
             future.cancel()
             raise
 
+    def abandon(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """End the thread after ``last()``, without waiting: nobody is left who could."""
+        with self._lock:
+            self._closed = True
+            loop = self._loop
+            self._loop = self._thread = None
+        if loop is None or os.getpid() != self._pid:
+            return
+
+        async def end() -> None:
+            try:
+                await last()
+                await _cancel_others()
+            finally:
+                loop.stop()
+
+        loop.call_soon_threadsafe(lambda: loop.create_task(end()))
+
     def close(self) -> None:
         """End the thread; whoever still runs there is cancelled. May be called twice."""
         with self._lock:
@@ -83,6 +101,12 @@ class Portal:
         asyncio.run_coroutine_threadsafe(_cancel_others(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
         loop.close()
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from hangard_ext.treecache import NodeCache
 
-from hangard.errors import UnknownColumn
 from hangard.limits import CACHE_BYTES_MAX
 from hangard.model.commit import Digest
+from hangard.reading.checkout import unknown_column
 from hangard.reading.columns import ColumnReader
 from hangard.reading.snapshot import RepositoryReader
 from hangard.wire import requests
@@ -104,8 +104,7 @@ class RemoteTree(Mapping[str, ColumnReader]):
         try:
             return self._columns[name]
         except KeyError:
-            known = ", ".join(self._columns) or "none"
-            raise UnknownColumn(f"no column {name!r}; there are: {known}", column=name) from None
+            raise unknown_column(name, self._columns) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)

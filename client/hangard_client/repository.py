@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from hangard.reading.differences import ColumnChanges
 from hangard.wire.messages import SessionInfo
@@ -13,8 +14,10 @@ from hangard_client import starting
 from hangard_client.async_checkouts import AsyncWriteCheckout
 from hangard_client.async_repository import AsyncRepository
 from hangard_client.checkouts import Checkout, WriteCheckout
-from hangard_client.history import CommitDigest, LogEntry
+from hangard_client.history import CommitDigest, LogEntry, Revision
 from hangard_client.portal import Portal
+
+T = TypeVar("T")
 
 
 class Repository:
@@ -53,6 +56,8 @@ class Repository:
         self._inner.use_start(self._portal.start)
         self.path = self._inner.path
         self._writing: weakref.WeakSet[WriteCheckout] = weakref.WeakSet()
+        dropped = weakref.finalize(self, self._portal.abandon, self._inner.close_connections)
+        dropped.atexit = False
         _living.add(self)
 
     def __repr__(self) -> str:
@@ -60,11 +65,11 @@ class Repository:
 
     def checkout(
         self,
-        revision: str | bytes | None = None,
+        revision: Revision | None = None,
         *,
         write: bool = False,
         branch: str | None = None,
-        commit: str | bytes | None = None,
+        commit: Revision | None = None,
         session: str | None = None,
         name: str | None = None,
         autocommit: str | None = None,
@@ -94,31 +99,29 @@ class Repository:
         if not write and session is None:
             return Checkout(self._inner.read_checkout(revision, branch, commit))
         inner: AsyncWriteCheckout = self._portal.run(_opened(opening))
-        checkout = WriteCheckout(inner, self._portal.run)
+        checkout = WriteCheckout(inner, self._run)
         self._writing.add(checkout)
         return checkout
 
-    def log(
-        self, revision: str | bytes | None = None, *, limit: int | None = None
-    ) -> list[LogEntry]:
+    def log(self, revision: Revision | None = None, *, limit: int | None = None) -> list[LogEntry]:
         """The history of a revision, newest first; it may be left out if there is one branch.
 
         Errors: UnknownRevision.
         """
         return self._inner.read_log(revision, limit)
 
-    def diff(self, before: str | bytes, after: str | bytes) -> list[ColumnChanges]:
+    def diff(self, before: Revision, after: Revision) -> list[ColumnChanges]:
         """The columns that differ between two revisions; ``samples()`` of each streams its keys.
 
         Errors: UnknownRevision.
         """
-        return list(self._inner.reader().diff(before, after))
+        return self._inner.read_diff(before, after)
 
     def branches(self) -> dict[str, CommitDigest | None]:
         """Heads by name; None for a branch without a commit."""
         return self._inner.read_branches()
 
-    def create_branch(self, name: str, revision: str | bytes | None = None) -> CommitDigest | None:
+    def create_branch(self, name: str, revision: Revision | None = None) -> CommitDigest | None:
         """Create a branch at a revision (default: the head of HEAD's branch); its digest.
 
         Errors: AlreadyExists, InvalidRequest, UnknownRevision.
@@ -167,6 +170,10 @@ class Repository:
                 self._portal.run(self._inner.close())
             self._portal.close()
         self._inner.close_files()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        # Checkouts hold this method, and so the repository, whose end is the connection's.
+        return self._portal.run(work)
 
     def __enter__(self) -> Repository:
         return self

@@ -11,15 +11,16 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, KeysView
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from hangard.errors import Closed, UnknownColumn
+from hangard.errors import Closed
 from hangard.model.keys import PackedKeys, encode_key
 from hangard.model.schema import Schema
-from hangard.wire.messages import CommitRequest, CommitResult, SessionState, StagedColumn
+from hangard.reading.checkout import unknown_column
+from hangard.wire.messages import CommitRequest, CommitResult, StagedColumn
 from hangard_client.buffers import NO_KEYS, Batch, ColumnBuffer
 from hangard_client.sender import Sender
 
@@ -62,24 +63,28 @@ class Staging:
     # Columns
 
     @property
-    def columns(self) -> dict[str, Schema]:
-        """Schemas by name, as the session has them."""
-        return {name: column.schema.schema() for name, column in self._columns.items()}
+    def names(self) -> KeysView[str]:
+        """The names of the columns that the session has."""
+        return self._columns.keys()
 
     def schema(self, column: str) -> Schema:
         """Errors: UnknownColumn."""
         try:
             return self._columns[column].schema.schema()
         except KeyError:
-            raise UnknownColumn(f"there is no column {column!r}", column=column) from None
+            raise unknown_column(column, self._columns) from None
 
-    def take_state(self, state: SessionState) -> None:
-        """Columns were changed: drop buffers of columns that are gone."""
+    def take_column(self, name: str, column: StagedColumn | None) -> None:
+        """A column was added or changed; None: it is gone, and its buffer with it."""
         with self.lock:
-            for name in set(self._columns) - set(state.columns):
+            columns = dict(self._columns)
+            if column is None:
                 self._buffers.pop(name, None)
                 self._staged.pop(name, None)
-            self._columns = dict(state.columns)
+                columns.pop(name, None)
+            else:
+                columns[name] = column
+            self._columns = columns
 
     def is_reset(self, column: str) -> bool:
         """Whether the base commit's samples of this name do not belong to the column."""

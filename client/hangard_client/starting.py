@@ -7,6 +7,7 @@ is started. It runs in a session of its own, so that it outlives its client and 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from hangard.errors import Busy, Unavailable
+from hangard.errors import Busy, InvalidRequest, PermissionDenied, Unavailable
 from hangard.wire.endpoint import Endpoint, read_endpoint
 from hangard.wire.messages import ErrorMessage
 
@@ -73,10 +74,23 @@ def find_or_start(repository: Path, *, idle_s: float = IDLE_S) -> Endpoint:
 def create(repository: Path, branch: str, *, idle_s: float = IDLE_S) -> None:
     """Make a repository, by a daemon that then serves it. Blocks.
 
-    Errors: InvalidRequest (``invalid-name``), PermissionDenied, NoSpace, Unavailable.
+    Errors: InvalidRequest (``invalid-name``, ``not-a-folder``), PermissionDenied, NoSpace,
+    Unavailable.
     """
     deadline_s = time.monotonic() + START_S_MAX
-    repository.mkdir(parents=True, exist_ok=True)
+    try:
+        repository.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InvalidRequest(
+            f"{repository} cannot be a repository: it, or what is above it, is no folder",
+            code="not-a-folder",
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise PermissionDenied(
+            f"{repository} cannot be made: {error.strerror}", code="not-writable"
+        ) from error
     with _start_lock(repository, deadline_s):
         if find_endpoint(repository) is None:
             _endpoint_of(_start(repository, idle_s, deadline_s, "--create", "--branch", branch))

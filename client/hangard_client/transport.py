@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hangard.errors import Unavailable
@@ -38,6 +40,19 @@ class UnixTransport:
     def __init__(self, socket_path: str) -> None:
         self._socket_path = socket_path
         self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+
+    def __del__(self) -> None:
+        """Close what nobody closed, where it belongs: aiohttp would complain to the user."""
+        session, loop = self._session, self._loop
+        if session is None or loop is None or os.getpid() != self._pid:
+            return
+        with contextlib.suppress(RuntimeError):
+            if loop.is_closed() or asyncio._get_running_loop() is loop:
+                _begin(session.close())
+            else:
+                loop.call_soon_threadsafe(lambda: _begin(session.close()))
 
     async def send(self, request: Request[T]) -> T:
         import aiohttp
@@ -97,6 +112,7 @@ class UnixTransport:
         if self._session is None:
             import aiohttp
 
+            self._loop = asyncio.get_running_loop()
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.UnixConnector(
                     self._socket_path, limit=CONNECTIONS_MAX, keepalive_timeout=KEEPALIVE_S
@@ -107,6 +123,13 @@ class UnixTransport:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+def _begin(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine up to its first wait: a session's closes its sockets before it."""
+    with contextlib.suppress(StopIteration):
+        work.send(None)
+    work.close()
 
 
 def _payload(parts: Sequence[Buffer], content_type: str) -> Any:

@@ -60,7 +60,7 @@ class ChangeHandlers:
             self._service.uploads.fill(header)
         return messages.Done()
 
-    async def column(self, request: messages.ColumnRequest) -> messages.SessionState:
+    async def column(self, request: messages.ColumnRequest) -> messages.ColumnState:
         """Add, remove or change a column, behind everything accepted before."""
         pipeline = await self._service.find_pipeline(request.session)
         await pipeline.drain()
@@ -207,13 +207,13 @@ class ChangeHandlers:
 
     def _change_column(
         self, session_id: str, pipeline: Pipeline, change: ColumnChange
-    ) -> messages.SessionState:
+    ) -> messages.ColumnState:
         session = self._service.repository.session(session_id)
         if not pipeline.column_sequence:
             pipeline.column_sequence = session.attach()
         session.apply(pipeline.column_sequence, change)
         pipeline.column_sequence += 1
-        return self._service.describe(session)
+        return messages.ColumnState(column=self._service.describe_column(session, change.column))
 
 
 def _row_bytes(change: messages.Change) -> int:

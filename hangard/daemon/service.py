@@ -114,7 +114,7 @@ class Service:
         pipeline.attach(first, last_sequence)
         return await self.threads.control(self.describe, session, first)
 
-    def describe(self, session: Session, next_sequence: int = 0) -> SessionState:
+    def describe(self, session: Session, next_sequence: int) -> SessionState:
         """A session as a client sees it. In a thread: a commit may hold the session's lock."""
         staged = session.staged_columns()
         columns = {}
@@ -131,6 +131,14 @@ class Service:
             next_sequence=next_sequence,
             columns=columns,
         )
+
+    def describe_column(self, session: Session, name: str) -> StagedColumn | None:
+        """One of a session's columns, None if it has no such (any more)."""
+        found = session.describe_column(name)
+        if found is None:
+            return None
+        schema, changed, reset = found
+        return StagedColumn(schema=SchemaMessage.of(schema), changed=changed, reset=reset)
 
     async def drop_pipeline(self, session: str) -> None:
         """Wait for what is queued, then forget the pipeline and its uploads."""

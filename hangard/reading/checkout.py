@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from hangard.errors import UnknownColumn
@@ -12,6 +13,10 @@ from hangard.reading.readers import ReaderMark
 
 if TYPE_CHECKING:
     from hangard.reading.snapshot import RepositoryReader
+
+
+NAMES_SHOWN_MAX = 10  # columns that an error names
+NAME_SHOWN_MAX = 80  # characters of a name that is none
 
 
 class TreeReader(Mapping[str, ColumnReader]):
@@ -49,8 +54,7 @@ class TreeReader(Mapping[str, ColumnReader]):
         if column is None:
             entry = self._entries.get(name)
             if entry is None:
-                known = ", ".join(self._entries) or "none"
-                raise UnknownColumn(f"no column {name!r}; there are: {known}", column=name)
+                raise unknown_column(name, self._entries)
             schema = self._repository.schema(entry.schema)
             column = ColumnReader(self._repository, schema, entry.root, name)
             self._columns[name] = column
@@ -75,3 +79,13 @@ class TreeReader(Mapping[str, ColumnReader]):
         self._closed = True
         if self._mark is not None:
             self._mark.close()
+
+
+def unknown_column(name: object, known: Collection[str]) -> UnknownColumn:
+    """The error for a column that is not there; it names some that are."""
+    shown = ", ".join(islice(known, NAMES_SHOWN_MAX)) or "none"
+    more = f" and {len(known) - NAMES_SHOWN_MAX} more" if len(known) > NAMES_SHOWN_MAX else ""
+    text = repr(name)
+    if len(text) > NAME_SHOWN_MAX:
+        text = text[: NAME_SHOWN_MAX - 3] + "..."
+    return UnknownColumn(f"no column {text}; there are: {shown}{more}", column=str(name))

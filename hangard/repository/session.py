@@ -139,6 +139,17 @@ class Session:
                 raise UnknownColumn(f"there is no column {column!r}", column=column)
             return schema
 
+    def describe_column(self, column: str) -> tuple[Schema, bool, bool] | None:
+        """Schema, whether something is staged, and whether the base's samples are not its own."""
+        with self._lock:
+            staged = self._columns.get(column)
+            if staged is None:
+                base = self._base_schemas.get(column)
+                return None if base is None else (base, False, False)
+            if staged.schema is None:
+                return None
+            return staged.schema, bool(staged.total), staged.reset
+
     def prepare_rows(
         self,
         batcher: Batcher,

@@ -197,16 +197,22 @@ class StagedColumn(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SessionState(msgspec.Struct, frozen=True, kw_only=True):
-    """A session as a client attaches to it, or after its columns changed.
+    """A session as a client attaches to it.
 
     ``next_sequence``  the first number of this client's own stream: its upper 16 bits name the
-                       stream, the lower 48 count; 0 when the client was attached before
+                       stream, the lower 48 count
     """
 
     info: SessionInfo
     epoch: bytes
     next_sequence: int
     columns: dict[str, StagedColumn]
+
+
+class ColumnState(msgspec.Struct, frozen=True, kw_only=True):
+    """A column after it was added or changed; None: it was removed."""
+
+    column: StagedColumn | None
 
 
 ChangeKind = Literal["put", "delete"]

@@ -81,8 +81,8 @@ def piece(header: messages.PieceRequest, rows: Any) -> Request[messages.Done]:
     return _frames(protocol.PIECES, header, [rows], _parser(messages.Done))
 
 
-def change_column(message: messages.ColumnRequest) -> Request[messages.SessionState]:
-    return _message(protocol.COLUMNS, message, messages.SessionState, idempotent=False)
+def change_column(message: messages.ColumnRequest) -> Request[messages.ColumnState]:
+    return _message(protocol.COLUMNS, message, messages.ColumnState, idempotent=False)
 
 
 def flush(session: str, last_sequence: int) -> Request[messages.Done]:

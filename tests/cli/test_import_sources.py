@@ -200,3 +200,32 @@ def test_rows_without_bytes_are_read_too(tmp_path):
     np.savez(tmp_path / "x.npz", x=np.zeros((3, 0, 2)))
     source = arrays.open_npz(tmp_path / "x.npz", None)
     assert collect(source)[1].shape == (3, 0, 2)
+
+
+def test_all_arrays_of_a_file_go_to_columns_of_their_own(repository):
+    one, two = np.zeros((3, 2), np.uint8), np.ones((4, 5), np.float32)
+    np.savez(repository.folder / "two.npz", one=one, two=two)
+    with h5py.File(repository.folder / "two.h5", "w") as file:
+        file["group/one"] = one
+        file["two"] = two
+    assert "--all" in repository.fails("import", "data", "two.npz")
+    done = repository.json("import", "data", "two.npz", "--all", "--commit", "both")
+    assert [(part["column"], part["samples"]) for part in done] == [
+        ("data.one", 3),
+        ("data.two", 4),
+    ]
+    assert len({part["commit"] for part in done}) == 1
+    printed = repository("import", "more", "two.h5", "--all")
+    assert "more.group.one" in printed
+    assert "hangard commit" in printed
+    shown = repository.json("show")
+    assert [column["name"] for column in shown["columns"]] == ["data.one", "data.two"]
+
+
+def test_all_is_for_files_of_several_arrays(repository):
+    np.save(repository.folder / "rows.npy", np.zeros((2, 2)))
+    np.savez(repository.folder / "empty.npz")
+    assert "--all" in repository.fails("import", "x", "rows.npy", "--all", code=2)
+    both = ("--all", "--member", "a")
+    assert "either" in repository.fails("import", "x", "empty.npz", *both, code=2)
+    assert "no array" in repository.fails("import", "x", "empty.npz", "--all")

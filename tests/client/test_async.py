@@ -152,7 +152,10 @@ PAIRS = [
     (
         hangard_client.Repository,
         hangard_client.AsyncRepository,
-        {"close_files", "use_start", "read_branches", "read_log", "read_checkout", "reader"},
+        {
+            *("close_files", "close_connections", "use_start", "reader"),
+            *("read_branches", "read_log", "read_checkout", "read_diff"),
+        },
     ),
     (hangard_client.Checkout, hangard_client.AsyncCheckout, set()),
     (hangard_client.WriteCheckout, hangard_client.AsyncWriteCheckout, {"end", "leave"}),

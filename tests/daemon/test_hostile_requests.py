@@ -213,7 +213,7 @@ def test_sessions_epochs_and_sequences_are_checked(daemon):
 def add_column(daemon, state):
     schema = messages.SchemaMessage("|u1", (4,), "10")
     message = messages.ColumnRequest(kind="add", session=state.info.id, column="x", schema=schema)
-    daemon.message("/columns", message, messages.SessionState)
+    daemon.message("/columns", message, messages.ColumnState)
 
 
 def staged(daemon, state):

@@ -98,12 +98,36 @@ def open_npz(path: Path, member: str | None) -> NpzMember:
     except (zipfile.BadZipFile, OSError) as error:
         raise InvalidRequest(f"{path} is no .npz file: {error}", code="damaged-import") from error
     try:
-        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        names = [name.removesuffix(".npy") for name in archive.namelist() if _is_array(name)]
         chosen = choose_member(path, names, member)
         return NpzMember(archive, chosen, f"{chosen} in {path}")
     except BaseException:
         archive.close()
         raise
+
+
+def npz_members(path: Path) -> list[str]:
+    """The arrays of an ``.npz`` file. Errors: InvalidRequest (``damaged-import``)."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist() if _is_array(name)]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InvalidRequest(f"{path} is no .npz file: {error}", code="damaged-import") from error
+
+
+def hdf5_members(path: Path) -> list[str]:
+    """The datasets of an HDF5 file. Errors: InvalidRequest (``damaged-import``)."""
+    import h5py
+
+    names: list[str] = []
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(
+                lambda name, node: names.append(name) if isinstance(node, h5py.Dataset) else None
+            )
+    except OSError as error:
+        raise InvalidRequest(f"{path} is no HDF5 file: {error}", code="damaged-import") from error
+    return names
 
 
 def open_hdf5(path: Path, member: str | None) -> Rows:
@@ -130,6 +154,10 @@ def open_hdf5(path: Path, member: str | None) -> Rows:
         raise
 
 
+def _is_array(name: str) -> bool:
+    return name.endswith(".npy")
+
+
 def choose_member(path: Path, names: list[str], wanted: str | None) -> str:
     """The one array of a file with several that is meant."""
     if not names:
@@ -143,7 +171,7 @@ def choose_member(path: Path, names: list[str], wanted: str | None) -> str:
         return wanted
     if len(names) > 1:
         raise InvalidRequest(
-            f"{path} has several members; choose with --member: {listed(names)}",
+            f"{path} has several members; take --all, or one with --member: {listed(names)}",
             code="which-member",
         )
     return names[0]

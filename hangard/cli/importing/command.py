@@ -18,12 +18,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from hangard.cli.importing.arrays import open_hdf5, open_npy, open_npz
+from hangard.cli.importing.arrays import (
+    hdf5_members,
+    npz_members,
+    open_hdf5,
+    open_npy,
+    open_npz,
+)
 from hangard.cli.importing.images import Images, is_image
 from hangard.cli.importing.samples import Samples
 from hangard.cli.output import counted, human_bytes, print_json, progress_console
 from hangard.cli.place import open_repository
 from hangard.cli.staging import default_session
+from hangard.errors import InvalidRequest
 
 HDF5_SUFFIXES = {".h5", ".hdf5", ".hdf"}
 
@@ -43,6 +50,7 @@ class Imported(msgspec.Struct, frozen=True):
 @click.argument("column")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--member", help="The array to take from an .npz or .h5 file that has several.")
+@click.option("--all", "all_members", is_flag=True, help="Take all arrays of such a file.")
 @click.option("--backend", help="How a new column is stored: numpy or hdf5.")
 @click.option("--option", "options", multiple=True, help="Backend option NAME=VALUE; repeatable.")
 @click.option("--branch", help="The branch to stage for; without it the repository's HEAD.")
@@ -52,6 +60,7 @@ def command(
     column: str,
     path: Path,
     member: str | None,
+    all_members: bool,
     backend: str | None,
     options: tuple[str, ...],
     branch: str | None,
@@ -65,42 +74,83 @@ def command(
                  All images must have one shape.
     An image     one sample; the key is its file name.
     .npy         the rows of the first axis; the keys are 0 .. n-1.
-    .npz, .h5    the same, of the array that --member names (not needed if there is one only).
+    .npz, .h5    the same, of the array that --member names (not needed if there is one only);
+                 with --all each array goes into a column of its own, named COLUMN.MEMBER.
 
     A column that does not exist is created from the first sample. Keys that exist get the new
     value.
     """
+    if member is not None and all_members:
+        raise click.UsageError("give either --member or --all")
+    targets = [(column, member)]
+    if all_members:
+        targets = [(f"{column}.{name.replace('/', '.')}", name) for name in members_of(path)]
+    with open_repository() as repo, default_session(repo, branch) as co:
+        staged = [
+            import_member(co, name, path, chosen, backend, options) for name, chosen in targets
+        ]
+        co.flush()
+        commit = co.commit(message).hex() if message is not None else None
+    done = [msgspec.structs.replace(imported, commit=commit) for imported in staged]
+    if as_json:
+        print_json(done if all_members else done[0])
+        return
+    for imported in done:
+        click.echo(f"{'Staged' if commit is None else 'Committed'} {described(imported)}")
+    if commit is None:
+        click.echo("Next: hangard commit -m MESSAGE")
+
+
+def import_member(
+    co: hangard_client.WriteCheckout,
+    column: str,
+    path: Path,
+    member: str | None,
+    backend: str | None,
+    options: tuple[str, ...],
+) -> Imported:
+    """Stage one file, folder or array of a file into one column."""
     samples = open_samples(path, member)
     try:
-        with open_repository() as repo, default_session(repo, branch) as co:
-            created = column not in co
-            if created:
-                co.add_ndarray_column(
-                    column,
-                    shape=samples.kind.shape,
-                    dtype=samples.kind.dtype,
-                    backend=backend,
-                    backend_options=backend_options(options),
-                )
-            elif backend is not None or options:
-                raise click.UsageError(
-                    f"column {column!r} exists; --backend and --option are for new columns"
-                )
-            sample_bytes = stage(co[column], samples)
-            co.flush()
-            commit = co.commit(message).hex() if message is not None else None
-            done = Imported(column, samples.total, sample_bytes, created, co.branch, commit)
+        created = column not in co
+        if created:
+            co.add_ndarray_column(
+                column,
+                shape=samples.kind.shape,
+                dtype=samples.kind.dtype,
+                backend=backend,
+                backend_options=backend_options(options),
+            )
+        elif backend is not None or options:
+            raise click.UsageError(
+                f"column {column!r} exists; --backend and --option are for new columns"
+            )
+        sample_bytes = stage(co[column], samples)
     finally:
         samples.close()
-    if as_json:
-        print_json(done)
-        return
-    size = f"{counted(done.samples, 'sample')}, {human_bytes(done.sample_bytes)},"
-    what = f"{size} into column {column!r}"
-    if commit is None:
-        click.echo(f"Staged {what} for branch {done.branch}. Next: hangard commit -m MESSAGE")
+    return Imported(column, samples.total, sample_bytes, created, co.branch)
+
+
+def described(imported: Imported) -> str:
+    """What was staged, and for which branch or in which commit."""
+    size = f"{counted(imported.samples, 'sample')}, {human_bytes(imported.sample_bytes)},"
+    branch = f"branch {imported.branch}"
+    where = f"for {branch}." if imported.commit is None else f"to {branch}: {imported.commit[:16]}"
+    return f"{size} into column {imported.column!r} {where}"
+
+
+def members_of(path: Path) -> list[str]:
+    """The arrays of a file. Errors: click.UsageError, if it is of a kind that has one only."""
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        names = npz_members(path)
+    elif suffix in HDF5_SUFFIXES:
+        names = hdf5_members(path)
     else:
-        click.echo(f"Committed {what} to branch {done.branch}: {commit[:16]}")
+        raise click.UsageError("--all is for .npz and .h5 files")
+    if not names:
+        raise InvalidRequest(f"{path} holds no array", code="no-member")
+    return names
 
 
 def open_samples(path: Path, member: str | None) -> Samples:
