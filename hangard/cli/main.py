@@ -33,6 +33,7 @@ VERBS = {
     "show": "show",
     "status": "status",
     "stop": "stop",
+    "verify": "verify",
 }
 
 

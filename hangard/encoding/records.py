@@ -15,6 +15,8 @@ A field is only ever added at the end, with a default: array-like structs then r
     commands   b"i" + command id            CommandRecord
                b"n" + u64, big-endian       command id: order of their arrival, to forget the oldest
     meta       name                         u64, little-endian, or plain bytes
+               b"purged/" + digest          u64, little-endian: when that sample was erased,
+                                            in nanoseconds since the epoch
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from hangard.model.files import FileRecord
 HEADS = b"heads/"
 TAGS = b"tags/"
 HEAD = b"HEAD"
+PURGED = b"purged/"
 
 U32_KEY = struct.Struct(">I")
 U64_KEY = struct.Struct(">Q")

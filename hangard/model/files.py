@@ -7,13 +7,14 @@ from typing import Literal
 import msgspec
 
 FileKind = Literal["log", "hdf5", "numpy", "run"]
-FileState = Literal["open", "sealed"]
+FileState = Literal["open", "sealed", "dropped"]
 
 
 class FileRecord(msgspec.Struct, frozen=True, array_like=True):
     """One file below ``.hangard/``.
 
     ``number``          segment or run number
+    ``state``           dropped: nothing names what is in it; it is about to be unlinked
     ``length_bytes``    valid length of the log or data file once sealed, else as of the last
     checkpoint
     ``indexed_bytes``   how far its log or ``.rows`` file is in the persistent index; recovery

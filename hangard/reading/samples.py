@@ -54,7 +54,7 @@ class SampleReader:
                     return out  # type: ignore[no-any-return]
             except FileNotFoundError:
                 pass
-        self._read_again(digest, nbytes, out)
+        self.read_again(digest, nbytes, out)
         return out  # type: ignore[no-any-return]
 
     def read_many(self, digests: Bytes, nbytes: int, out: Any) -> None:
@@ -154,9 +154,9 @@ class SampleReader:
             chosen = np.arange(len(specs)) if positions is None else positions
             rows = out.reshape(len(specs), -1)
             for i in chosen[chosen >= bad]:
-                self._read_again(digests[i].tobytes(), nbytes, rows[i])
+                self.read_again(digests[i].tobytes(), nbytes, rows[i])
 
-    def _read_again(self, digest: Digest, nbytes: int, out: Any) -> None:
+    def read_again(self, digest: Digest, nbytes: int, out: Any) -> None:
         """Reads a sample into ``out`` after the first try failed: the file may have grown, or the
         sample moved."""
         spec = self._resolve_again(digest)

@@ -18,7 +18,7 @@ from hangard.model.schema import Schema
 from hangard.reading import revisions
 from hangard.reading.checkout import TreeReader
 from hangard.reading.differences import ColumnChanges, column_changes
-from hangard.reading.environment import acquire
+from hangard.reading.environment import Environment, acquire
 from hangard.reading.format import checked_directory
 from hangard.reading.locations import StoredLocations
 from hangard.reading.mapping import MappedFiles
@@ -75,6 +75,11 @@ class RepositoryReader:
     def path(self) -> Path:
         """The directory that holds ``.hangard``."""
         return self.directory.parent
+
+    @property
+    def env(self) -> Environment:
+        """The database, for short transactions."""
+        return self._env
 
     def close(self) -> None:
         """Views handed out stay valid. May be called twice."""

@@ -23,6 +23,7 @@ from hangard.encoding.objects import (
 from hangard.encoding.records import (
     COUNTER,
     HEAD,
+    PURGED,
     U32_KEY,
     CommandRecord,
     ReflogEntry,
@@ -204,6 +205,17 @@ class ReadTables:
         """A number in ``meta``; 0 before it was first set."""
         value = self.txn.get(name.encode(), db=self.databases.meta)
         return 0 if value is None else int(COUNTER.unpack(value)[0])
+
+    def is_purged(self, digest: Digest) -> bool:
+        """Whether the sample with this digest was erased."""
+        return self.txn.get(PURGED + digest, db=self.databases.meta) is not None
+
+    def purged(self) -> Iterator[tuple[Digest, int]]:
+        """Digests of erased samples, rising, and when that was, in nanoseconds since the epoch."""
+        for key, value in self._from(self.databases.meta, PURGED):
+            if not key.startswith(PURGED):
+                return
+            yield key[len(PURGED) :], int(COUNTER.unpack(value)[0])
 
     def find_meta(self, name: str) -> bytes | None:
         return self.txn.get(name.encode(), db=self.databases.meta)  # type: ignore[no-any-return]
