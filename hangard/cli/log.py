@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import click
+from hangard_client.graph import draw
 
 from hangard.cli.completing import complete_branches
 from hangard.cli.describe import commit_lines, commit_record, first_line
-from hangard.cli.graph import draw
 from hangard.cli.output import print_json
 from hangard.cli.place import open_repository
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hangard.cli.graph import draw
+from hangard_client.graph import draw
 
 
 def picture(*commits):
