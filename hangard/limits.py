@@ -18,6 +18,7 @@ COLUMNS_PER_TREE_MAX = 4096
 MESSAGE_BYTES_MAX = 64 * KIB  # a commit message
 METADATA_BYTES_MAX = 256 * KIB  # a commit's metadata, encoded
 REQUEST_KEYS_MAX = 1_000_000  # keys of one change request
+REQUEST_CHANGES_MAX = 2 * COLUMNS_PER_TREE_MAX  # puts and deletions of every column
 REQUEST_HEADER_BYTES_MAX = 1 * MIB
 REQUEST_BODY_BYTES_MAX = 64 * MIB
 PIECE_BYTES_MAX = 8 * MIB  # a row above it travels in pieces

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hangard.errors import InvalidRequest
-from hangard.limits import REQUEST_HEADER_BYTES_MAX, REQUEST_KEYS_MAX
+from hangard.limits import REQUEST_CHANGES_MAX, REQUEST_HEADER_BYTES_MAX, REQUEST_KEYS_MAX
 from hangard.wire.messages import Change
 
 T = TypeVar("T")
@@ -116,8 +116,13 @@ def change_lengths(changes: Iterable[Change]) -> list[int]:
 def join_changes(view: memoryview, offset: int, changes: Sequence[Change]) -> list[ChangeSections]:
     """The changes of a body with their sections; ``view`` and ``offset`` from split_header.
 
-    Errors: InvalidRequest (``invalid-frame``, ``too-many-keys``).
+    Errors: InvalidRequest (``invalid-frame``, ``too-many-changes``, ``too-many-keys``).
     """
+    if len(changes) > REQUEST_CHANGES_MAX:
+        raise InvalidRequest(
+            f"{len(changes)} changes in one request; at most {REQUEST_CHANGES_MAX} are possible",
+            code="too-many-changes",
+        )
     sections = iter(split_sections(view, offset, change_lengths(changes)))
     result = []
     for change in changes:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hangard.errors import InvalidRequest
-from hangard.limits import REQUEST_HEADER_BYTES_MAX, REQUEST_KEYS_MAX
+from hangard.limits import REQUEST_CHANGES_MAX, REQUEST_HEADER_BYTES_MAX, REQUEST_KEYS_MAX
 from hangard.wire import frames
 from hangard.wire.messages import Change, ChangeRequest
 
@@ -88,6 +88,14 @@ def test_too_many_keys_are_refused():
     with pytest.raises(InvalidRequest) as caught:
         split(b"".join(frames.encode(request(change), [])))
     assert caught.value.code == "too-many-keys"
+
+
+def test_too_many_changes_are_refused():
+    nothing = Change(kind="put", column="a", count=0, keys_bytes=0)
+    body = frames.encode(request(*[nothing] * (REQUEST_CHANGES_MAX + 1)), [])
+    with pytest.raises(InvalidRequest) as caught:
+        split(b"".join(body))
+    assert caught.value.code == "too-many-changes"
 
 
 @pytest.mark.parametrize("ends", [[0, 2], [2, 1], [1, 3], [1, 1, 2], [2, 2]])
