@@ -18,6 +18,7 @@ from hangard.daemon.changes import ChangeHandlers
 from hangard.daemon.connection import Connections
 from hangard.daemon.events import EventHandler, EventLog
 from hangard.daemon.lookups import LookupHandlers
+from hangard.daemon.merging import MergeHandlers
 from hangard.daemon.reads import ReadHandlers
 from hangard.daemon.routes import Router
 from hangard.daemon.service import Service
@@ -29,7 +30,7 @@ from hangard.limits import (
     REQUEST_BODY_BYTES_MAX,
 )
 from hangard.repository.repository import Repository
-from hangard.wire import messages, protocol
+from hangard.wire import merging, messages, protocol
 from hangard.wire.endpoint import Endpoint
 
 DRAIN_S_MAX = 30.0  # for requests that run when the daemon is told to stop
@@ -140,6 +141,7 @@ def build_router(service: Service) -> tuple[Router, SessionHandlers]:
     changes = ChangeHandlers(service)
     lookups = LookupHandlers(service)
     reads = ReadHandlers(service)
+    merges = MergeHandlers(service)
     frames = partial(router.frames, memory=service.memory, bytes_max=REQUEST_BODY_BYTES_MAX)
 
     router.query(protocol.HELLO, sessions.hello)
@@ -151,6 +153,7 @@ def build_router(service: Service) -> tuple[Router, SessionHandlers]:
     router.message(protocol.SESSION_CLOSE, messages.CloseSession, sessions.close)
     router.add("POST", protocol.SESSION_LEASE, sessions.lease)
     router.message(protocol.COLUMNS, messages.ColumnRequest, changes.column)
+    router.message(merging.MERGE, merging.MergeRequest, merges.merge)
     router.message(protocol.FLUSH, messages.FlushRequest, changes.flush)
     frames(protocol.CHANGES, changes.change)
     frames(protocol.COMMIT, changes.commit)

@@ -9,7 +9,7 @@ build on each other's heads before those are durable; if the group fails, none o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hangard.db.tables import WriteTables
@@ -32,9 +32,10 @@ from hangard.model.commit import Author, Commit, Digest, Tree
 from hangard.model.schema import Schema
 from hangard.repository.branches import CreateBranch, DeleteBranch
 from hangard.repository.clock import Clock
+from hangard.repository.conflicts import Conflicts, Strategy
 from hangard.repository.nodes import Nodes
 from hangard.repository.objects import Objects
-from hangard.repository.rebasing import Conflicts, Rebase, Strategy
+from hangard.repository.rebasing import Rebase
 from hangard.repository.session import Session, Snapshot
 from hangard.repository.storage import Checkpoint, Storage
 from hangard.wire.messages import CommitRequest, CommitResult
@@ -223,15 +224,27 @@ class CommitOperation(PlannedOperation):
         def load_schema(digest: Digest) -> Schema:
             return group.schemas.get(digest) or self._objects.schema(digest)
 
-        conflicts = Conflicts(_strategy(request))
         theirs = snapshot.base_tree
         if head is None:
             theirs = {}
         elif head != snapshot.base:
             theirs = group.trees[head] if head in group.trees else self._objects.commit_tree(head)
+        strategy = Strategy(request.strategy)
+        strategy.check_columns({*snapshot.base_tree, *theirs, *snapshot.columns})
+        if request.strategy_head not in (None, head):
+            raise HeadMoved(f"branch {session.branch!r} moved again; try again", head=head)
+        conflicts = Conflicts(strategy)
         rebase = Rebase(self._store, load_schema, store_schema, conflicts)
         tree = rebase.apply(snapshot.base_tree, theirs, snapshot.columns)
-        conflicts.raise_if_any(session.branch)
+        conflicts.raise_if_any(
+            f"{session.branch!r} moved, and both sides changed {{}}; nothing was committed. Commit"
+            " again with strategy='ours' (the session's values), 'theirs' (the branch's values) or"
+            " a choice for each key",
+            code="commit-conflict",
+            branch=session.branch,
+            base=snapshot.base,
+            head=head,
+        )
         if tree == theirs and head == snapshot.base and not request.allow_empty:
             raise nothing_staged(session)
         tree_record = encode_tree(tree)
@@ -350,15 +363,6 @@ def nothing_staged(session: Session) -> NothingStaged:
         f"nothing to commit: session {session.id} holds no change against its base",
         session=session.id,
     )
-
-
-def _strategy(request: CommitRequest) -> Strategy:
-    if request.strategy is None or isinstance(request.strategy, str):
-        return request.strategy
-    choices: Mapping[tuple[str, bytes], str] = {
-        (choice.column, choice.key): choice.side for choice in request.strategy
-    }
-    return choices  # type: ignore[return-value]
 
 
 def _ref(branch: str) -> str:

@@ -8,67 +8,23 @@ A column is a key too. Cost: O(staged changes x log samples), whatever the other
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from hangard_ext.keyblock import take_keys
-from hangard_ext.treekey import decode_key
 
-from hangard.errors import Conflict
-from hangard.limits import CONFLICT_KEYS_MAX
 from hangard.model.commit import ColumnEntry, Digest, Tree
+from hangard.model.diff import ConflictKind
 from hangard.model.schema import Schema
+from hangard.repository.conflicts import Conflicts
 from hangard.repository.nodes import Nodes
 from hangard.repository.staging import ChangeBlock, StagedColumn
+from hangard.tree.columns import COLUMN_ITSELF
 from hangard.tree.edit import edit
 from hangard.tree.store import EMPTY_ROOT
 
-Side = Literal["ours", "theirs"]
-Strategy = Side | Mapping[tuple[str, bytes], Side] | None
-
-COLUMN_ITSELF = b""  # the encoded key that stands for a column and its schema
-
-
-@dataclass(slots=True)
-class Conflicts:
-    """Keys changed on both sides, and how the caller wants each settled."""
-
-    strategy: Strategy
-    keys: list[list[Any]] = field(default_factory=list)
-    total: int = 0
-
-    def side(self, column: str, key: bytes) -> Side | None:
-        """The chosen side; None when there is none, and then the conflict is on the list."""
-        chosen: Side | None
-        if isinstance(self.strategy, Mapping):
-            chosen = self.strategy.get((column, key))
-        else:
-            chosen = self.strategy
-        if chosen is None:
-            self.total += 1
-            if len(self.keys) < CONFLICT_KEYS_MAX:
-                shown = None if key == COLUMN_ITSELF else decode_key(key)
-                self.keys.append([column, shown])
-        return chosen
-
-    def raise_if_any(self, branch: str) -> None:
-        """Conflict with ``details["keys"]``: [column, key], key None for the column itself."""
-        if self.total:
-            first = ", ".join(
-                column if key is None else f"{column}[{key!r}]" for column, key in self.keys[:5]
-            )
-            more = f" and {self.total - 5} more" if self.total > 5 else ""
-            raise Conflict(
-                f"{branch!r} moved, and both sides changed {first}{more}; nothing was committed."
-                " Commit again with strategy='ours' (the session's values), 'theirs' (the"
-                " branch's values) or a choice for each key",
-                code="commit-conflict",
-                keys=self.keys,
-                total=self.total,
-                branch=branch,
-            )
+Row = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +62,22 @@ class Rebase:
         if column.schema is None:
             if base is None or theirs is None or theirs == base:
                 return None if base is not None else theirs
-            return None if self.conflicts.side(name, COLUMN_ITSELF) == "ours" else theirs
+            return None if self._side(name, "t21") == "ours" else theirs
         ours_root = EMPTY_ROOT if base is None or column.reset else base.root
         if theirs is None and base is None:
             return self._whole(column, ours_root)
         if self._is_replaced(column, base, theirs):
-            if theirs == base or self.conflicts.side(name, COLUMN_ITSELF) == "ours":
+            kind: ConflictKind = "t1" if base is None else "t3" if theirs is not None else "t22"
+            if theirs == base or self._side(name, kind) == "ours":
                 return self._whole(column, ours_root)
             return theirs
         assert theirs is not None
         schema = self._merged_schema(name, column, base, theirs)
         root = self._merged_samples(name, column.changes(), ours_root, theirs.root)
         return ColumnEntry(schema, root)
+
+    def _side(self, name: str, kind: ConflictKind) -> str | None:
+        return self.conflicts.side(name, COLUMN_ITSELF, kind)
 
     def _is_replaced(
         self, column: StagedColumn, base: ColumnEntry | None, theirs: ColumnEntry | None
@@ -145,7 +105,7 @@ class Rebase:
             return theirs.schema
         if theirs.schema == base.schema:
             return ours
-        return ours if self.conflicts.side(name, COLUMN_ITSELF) == "ours" else theirs.schema
+        return ours if self._side(name, "t3") == "ours" else theirs.schema
 
     def _merged_samples(
         self, name: str, ours: ChangeBlock, base_root: Digest, theirs_root: Digest
@@ -167,8 +127,17 @@ class Rebase:
         for position in np.flatnonzero(clash):
             start = int(ours.ends[position - 1]) if position else 0
             key = ours.blob[start : int(ours.ends[position])]
-            keep[position] = self.conflicts.side(name, key) == "ours"
+            kind = _kind(before[position], ours.digests[position], after[position])
+            keep[position] = self.conflicts.side(name, key, kind) == "ours"
         return _selected(ours, keep)
+
+
+def _kind(base: Row, ours: Row, theirs: Row) -> ConflictKind:
+    if not base.any():
+        return "t1"
+    if not ours.any():
+        return "t21"
+    return "t3" if theirs.any() else "t22"
 
 
 def _differ(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:

@@ -44,6 +44,7 @@ from hangard.repository.committing import (
 )
 from hangard.repository.history import is_ancestor
 from hangard.repository.maintenance import RunMerger
+from hangard.repository.merging import Merger
 from hangard.repository.nodes import Nodes
 from hangard.repository.objects import Objects
 from hangard.repository.publishing import Publisher
@@ -53,6 +54,7 @@ from hangard.repository.session import Session
 from hangard.repository.session_registry import SessionRegistry
 from hangard.repository.staging import Digests, Ends
 from hangard.repository.storage import Checkpoint, Storage
+from hangard.wire.merging import MergeRequest, MergeResult
 from hangard.wire.messages import CommitRequest, CommitResult, SessionInfo
 
 _log = logging.getLogger(__name__)
@@ -138,6 +140,13 @@ class Repository:
         self._sessions.resume_all(found.sessions, self._storage.find_many)
         self.publisher = Publisher(
             self._writer, self._storage, self._objects, clock, self._sessions.check_lease
+        )
+        self._merging = Merger(
+            Nodes(env.directory, self._storage),
+            self._objects,
+            self._heads,
+            self.publisher,
+            clock,
         )
 
     # Sessions (hangard.repository.session_registry says what each does)
@@ -264,6 +273,12 @@ class Repository:
         """What a commit command did, None if it was never carried out."""
         return self._objects.find_result(command)
 
+    def merge(self, request: MergeRequest) -> MergeResult:
+        """Merge, revert or cherry-pick. Errors: as Merger.carry_out; UnknownSession."""
+        self._check_open()
+        session = self.session(request.session) if request.session else None
+        return self._merging.carry_out(request, session)
+
     # Branches
 
     def head(self) -> str:
@@ -346,6 +361,7 @@ class Repository:
         finally:
             self._writer.close()
             self._nodes.close()
+            self._merging.close()
             self._storage.close()
             self._index.close()
             self._segments.close()

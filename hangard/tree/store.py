@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -38,6 +39,42 @@ class NodeStore(NodeSource, Protocol):
     def put_many(self, digests: Digests, blob: bytes, ends: npt.NDArray[np.uint64], /) -> None:
         """Keep n nodes, node i being ``blob[ends[i-1]:ends[i]]``; nodes it has already are no
         error."""
+
+
+class MemoryNodes:
+    """A store over a source: what is put stays in memory, and goes with the object."""
+
+    def __init__(self, source: NodeSource) -> None:
+        self._source = source
+        self._nodes: dict[Digest, bytes] = {}
+
+    def get(self, digest: Digest, /) -> bytes:
+        """Errors: those of the source."""
+        known = self._nodes.get(digest)
+        return known if known is not None else self._source.get(digest)
+
+    def put_many(self, digests: Digests, blob: bytes, ends: npt.NDArray[np.uint64], /) -> None:
+        """Keep n nodes."""
+        begin = 0
+        for digest, end in zip(digests, ends.tolist(), strict=True):
+            self._nodes[digest.tobytes()] = blob[begin:end]
+            begin = end
+
+
+@dataclass(frozen=True, slots=True)
+class SplitNodes:
+    """Nodes come from one place and go to another."""
+
+    source: NodeSource
+    target: NodeStore
+
+    def get(self, digest: Digest, /) -> bytes:
+        """Errors: those of the source."""
+        return self.source.get(digest)
+
+    def put_many(self, digests: Digests, blob: bytes, ends: npt.NDArray[np.uint64], /) -> None:
+        """Errors: those of the target."""
+        self.target.put_many(digests, blob, ends)
 
 
 def read_node(source: NodeSource, digest: Digest, level: int | None = None) -> Node:

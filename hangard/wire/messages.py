@@ -13,9 +13,9 @@ import msgspec
 
 from hangard.errors import HangardError, rebuild
 from hangard.limits import KEY_TEXT_BYTES_MAX, MESSAGE_BYTES_MAX
+from hangard.model.diff import Side
 from hangard.model.schema import Kind, Layout, Schema
 
-Side = Literal["ours", "theirs"]
 Name = Annotated[str, msgspec.Meta(max_length=KEY_TEXT_BYTES_MAX)]
 Digest32 = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 Bytes16 = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
@@ -47,11 +47,13 @@ class ErrorMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choice(msgspec.Struct, frozen=True, array_like=True):
-    """How one conflict is settled. ``key`` is an encoded key, or empty for the column itself."""
+    """How one conflict is settled. ``key`` is an encoded key, or empty for the column itself and,
+    ``with_keys``, for each of its keys that no other choice names."""
 
     column: str
     key: bytes
     side: Side
+    with_keys: bool = True
 
 
 class CommitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,6 +63,7 @@ class CommitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     ``last_sequence``  the commit must contain every change up to this number; 0: none was sent
     ``epoch``          the daemon's life in which those changes were accepted; empty: none was sent
     ``strategy``       ours = the session's side, theirs = the branch's new head; or single choices
+    ``strategy_head``  the head that was looked at when they were made; HeadMoved if it is another
     """
 
     session: str
@@ -73,6 +76,7 @@ class CommitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     epoch: bytes = b""
     strategy: Side | tuple[Choice, ...] | None = None
     allow_empty: bool = False
+    strategy_head: Digest32 | None = None
 
 
 class CommitResult(msgspec.Struct, frozen=True, kw_only=True):

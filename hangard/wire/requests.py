@@ -179,6 +179,10 @@ def _message(
     )
 
 
+# For the modules that have one topic of the protocol each.
+message_request = _message
+
+
 def _frames(
     path: str,
     header: Any,

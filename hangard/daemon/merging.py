@@ -1,0 +1,29 @@
+"""The handler of merge, revert and cherry-pick."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hangard.daemon.service import Service
+from hangard.wire.merging import MergeRequest, MergeResult
+
+
+class MergeHandlers:
+    """Each method answers one endpoint."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def merge(self, request: MergeRequest) -> MergeResult:
+        """Behind everything that was accepted for the session, if one goes on from the result."""
+        service = self._service
+        if not request.session:
+            return await service.threads.control(service.repository.merge, request)
+        pipeline = await service.find_pipeline(request.session)
+        await pipeline.drain()
+        pipeline.raise_failure()
+        async with pipeline.column_lock:
+            result = await service.threads.control(service.repository.merge, request)
+            session = await service.threads.control(service.repository.session, request.session)
+            state = await service.threads.control(service.describe, session)
+        return msgspec.structs.replace(result, state=state)
