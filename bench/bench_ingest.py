@@ -152,7 +152,9 @@ class Hdf5File:
         self._rows = rows.reshape(len(rows), -1)
         options = Hdf5Options()
         self._filter = hdf5plugin.Blosc2(
-            cname=options.codec, clevel=options.level, filters=hdf5plugin.Blosc2.SHUFFLE
+            cname=options.blosc2_codec or "lz4",
+            clevel=options.level,
+            filters=hdf5plugin.Blosc2.SHUFFLE,
         )
 
     def remove(self) -> None:

@@ -1,4 +1,4 @@
-/* One chunk of rows <-> one Blosc2 frame, and many rows out of a mapped file. No Python, no locks.
+/* One chunk of rows <-> one Blosc2 frame. No Python, no locks.
  *
  * A chunk is a contiguous Blosc2 frame with exactly one chunk in it and no b2nd metadata, which is
  * what HDF5's filter 32026 stores. Of the frame we read and set (source: c-blosc2, README_CFRAME_FORMAT):
@@ -75,14 +75,6 @@ hangard_frame_result hangard_frame_open(const uint8_t *stored, uint64_t stored_l
 /* Decode bytes [start, start + n_bytes) of an opened frame. */
 hangard_frame_result hangard_frame_decode(const hangard_frame *frame, int64_t start,
                                           int64_t n_bytes, uint8_t *out);
-
-/* Rows of one size out of a mapped file, by their 32-byte specs (recordspec). Row i of `out` gets
- * spec i; with positions, only those i are read. A chunk's blocks are decoded once however many of
- * its rows are asked for, and in whatever order. Returns the lowest bad i, -1 if all are good,
- * -2 without memory. */
-int64_t hangard_read_many(const uint8_t *file, uint64_t file_bytes, const uint8_t *specs,
-                          const int64_t *positions, int64_t n, int64_t row_bytes, uint8_t *out,
-                          int verify);
 
 #pragma GCC visibility pop
 

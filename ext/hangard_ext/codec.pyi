@@ -12,6 +12,7 @@ SAMPLE_BYTES_MAX: Final[int]
 LEVEL_MAX: Final[int]
 CODECS: Final[dict[str, int]]
 SHUFFLES: Final[dict[str, int]]
+FILTERS: Final[dict[str, int]]
 
 def blosc2_version() -> str: ...
 def compress_rows_into(
@@ -35,6 +36,17 @@ def compress_rows(
     level: int = 5,
     shuffle: str = "byte",
 ) -> bytes | None: ...
+def filter_rows_into(
+    rows: _Bytes,
+    out: _Bytes,
+    *,
+    chunk_bytes: int,
+    shuffled_item_bytes: int,
+    codec: str,
+    level: int = 5,
+) -> int: ...
+def filtered_bytes_of(chunk: _Bytes, codec: int) -> int: ...
+def fletcher32(data: _Bytes) -> int: ...
 def decode_row(chunk: _Bytes, row: int, row_bytes: int, out: _Bytes) -> None: ...
 def decode_rows(
     chunk: _Bytes,

@@ -8,6 +8,9 @@ RECORD_SPEC_BYTES: Final = 32
 FLAG_RAW_CHUNK: Final = 1
 CODEC_RAW: Final = 0
 CODEC_BLOSC2: Final = 1
+CODEC_GZIP: Final = 2
+CODEC_LZF: Final = 3
+SHUFFLE_SHIFT: Final = 4
 SPEC_DTYPE: np.dtype[np.void]
 
 _Field: TypeAlias = int | np.integer[Any] | npt.NDArray[np.integer[Any]]

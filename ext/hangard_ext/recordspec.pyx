@@ -4,8 +4,10 @@ Format   32 bytes, little-endian, permanent:
 
     offset size type  field
     0      1    u8    format code of the backend (decimal: 00 -> 0, 10 -> 10, 20 -> 20, ...)
-    1      1    u8    flags (bit 0: the chunk is stored raw, HDF5's filter mask is set)
-    2      1    u8    codec of the chunk (0 raw, 1 Blosc2)
+    1      1    u8    flags (bit 0: the chunk is stored raw, HDF5's filter mask is set;
+                      bits 4-6, of codecs 2 and 3: item size of their byte shuffle as power of
+                      two, 0 for none)
+    2      1    u8    codec of the chunk (0 raw, 1 Blosc2, 2 zlib stream, 3 LZF)
     3      1    u8    reserved, 0
     4      4    u32   segment number
     8      8    u64   offset of the chunk, row or payload in the segment's file, bytes
@@ -29,6 +31,9 @@ RECORD_SPEC_BYTES = 32
 FLAG_RAW_CHUNK = 1
 CODEC_RAW = 0
 CODEC_BLOSC2 = 1
+CODEC_GZIP = 2
+CODEC_LZF = 3
+SHUFFLE_SHIFT = 4
 
 SPEC_DTYPE = np.dtype(
     [

@@ -5,9 +5,9 @@ Requests are answered in any order, by ``id``. Bytes of chunks travel beside the
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
+
+from hangard.model.options import Blosc2Codec, HdfFilter, Shuffle
 
 # A packet must fit the send buffer of a Unix socket (208 KiB by default).
 MESSAGE_BYTES_MAX = 64 * 1024
@@ -26,16 +26,18 @@ class CreateFile(msgspec.Struct, frozen=True, array_like=True, tag=1):
     dtype: str
     shape: tuple[int, ...]
     chunk_rows: int
-    codec: Literal["blosclz", "lz4", "lz4hc", "zlib", "zstd", "gzip", "lzf", "none"]
+    filters: list[HdfFilter]
+    codec: Blosc2Codec | None  # of the filter blosc2
     level: int
-    shuffle: Literal["none", "byte", "bit"]
+    shuffle: Shuffle  # of the filter blosc2
     natural_shape: bool
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
     """One chunk as it goes into the file: ``length`` bytes at ``offset`` of the shared memory.
 
-    ``filter_mask`` 1: stored raw. ``valid_rows``: the rows in it that are real.
+    ``filter_mask``: HDF5's, one bit for each filter that was left out. ``valid_rows``: the rows in
+    it that are real.
     """
 
     offset: int

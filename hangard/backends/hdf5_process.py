@@ -41,7 +41,7 @@ VALID_ROWS_PER_CHUNK = 1024
 FILE_VERSION = 1
 
 _FD = struct.Struct("i")
-_FILTERS = {
+_SHUFFLES = {
     "none": hdf5plugin.Blosc2.NOFILTER,
     "byte": hdf5plugin.Blosc2.SHUFFLE,
     "bit": hdf5plugin.Blosc2.BITSHUFFLE,
@@ -66,16 +66,11 @@ class OpenFile:
         self._chunk_rows = request.chunk_rows
         self._shape = shape
         self._chunks = 0
-        samples = self._file.create_dataset(
-            "samples",
-            shape=(0, *shape),
-            maxshape=(None, *shape),
-            chunks=(request.chunk_rows, *shape),
-            dtype=_file_dtype(request.dtype),
-            **hdf5plugin.Blosc2(
-                cname=request.codec, clevel=request.level, filters=_FILTERS[request.shuffle]
-            ),
-        )
+        properties = _chunked(request, shape)
+        space = h5py.h5s.create_simple((0, *shape), (h5py.h5s.UNLIMITED, *shape))
+        dtype = h5py.h5t.py_create(_file_dtype(request.dtype), logical=True)
+        created = h5py.h5d.create(self._file.id, b"samples", dtype, space, properties)
+        samples = h5py.Dataset(created)
         samples.attrs["shape"] = np.array(request.shape, dtype=np.int64)
         samples.attrs["dtype"] = request.dtype
         valid_rows = self._file.create_dataset(
@@ -113,6 +108,30 @@ class OpenFile:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _chunked(request: CreateFile, shape: tuple[int, ...]) -> Any:
+    """Properties of a dataset with the request's chunks and filters, in their order."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_chunk((request.chunk_rows, *shape))
+    for name in request.filters:
+        if name == "blosc2":
+            blosc2 = hdf5plugin.Blosc2(
+                cname=request.codec or "lz4",
+                clevel=request.level,
+                filters=_SHUFFLES[request.shuffle],
+            )
+            flags = h5py.h5z.FLAG_OPTIONAL
+            properties.set_filter(blosc2.filter_id, flags, tuple(blosc2.filter_options))
+        elif name == "shuffle":
+            properties.set_shuffle()
+        elif name == "gzip":
+            properties.set_deflate(request.level)
+        elif name == "lzf":
+            properties.set_filter(h5py.h5z.FILTER_LZF, h5py.h5z.FLAG_OPTIONAL)
+        else:
+            properties.set_fletcher32()
+    return properties
 
 
 def _file_dtype(dtype: str) -> np.dtype[Any]:

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from hangard_ext.codec import chunk_bytes_of, read_many
-from hangard_ext.recordspec import CODEC_BLOSC2, FLAG_RAW_CHUNK, unpack_many
+from hangard_ext.codec import chunk_bytes_of, filtered_bytes_of, read_many
+from hangard_ext.recordspec import CODEC_BLOSC2, CODEC_RAW, FLAG_RAW_CHUNK, unpack_many
 
 from hangard.backends.disk import Disk
 from hangard.backends.hdf5_file import Hdf5File
 from hangard.backends.hdf5_messages import Chunk
+from hangard.backends.hdf5_segment import FLETCHER32_BYTES, put_trailer, raw_mask
 from hangard.backends.hdf5_writer import Hdf5Writer
 from hangard.backends.segment import Bytes, RowsFile
 from hangard.errors import Busy
@@ -93,7 +94,7 @@ def rebuild(
     intact = _intact(mapped, specs, row_bytes)
     lost = digests[~intact]
     digests, specs = digests[intact], specs[intact].copy()
-    chunks = list(_stored_chunks(mapped, specs, row_bytes))
+    chunks = list(_stored_chunks(mapped, specs, row_bytes, options))
     file = Hdf5File(
         path,
         number,
@@ -154,22 +155,26 @@ class _StoredChunk:
     rows: int  # that fit
     valid_rows: int
     members: npt.NDArray[np.int64]
+    trailer_bytes: int
 
     @property
     def n_bytes(self) -> int:
-        return len(self.stored)
+        return len(self.stored) + self.trailer_bytes
 
     def fill(self, view: memoryview, offset: int) -> list[Chunk]:
-        np.frombuffer(view, np.uint8)[: len(self.stored)] = self.stored
-        return [Chunk(offset, len(self.stored), self.filter_mask, self.valid_rows)]
+        length = len(self.stored)
+        np.frombuffer(view, np.uint8)[:length] = self.stored
+        length += put_trailer(view, length, self.trailer_bytes)
+        return [Chunk(offset, length, self.filter_mask, self.valid_rows)]
 
 
 def _stored_chunks(
-    mapped: npt.NDArray[np.uint8], specs: Bytes, row_bytes: int
+    mapped: npt.NDArray[np.uint8], specs: Bytes, row_bytes: int, options: Hdf5Options
 ) -> Iterator[_StoredChunk]:
     fields = unpack_many(specs)
     if not row_bytes:
         return
+    trailer_bytes = FLETCHER32_BYTES if options.fletcher32 else 0
     order = np.lexsort((fields["row"], fields["offset"]))
     offsets = fields["offset"][order]
     for members in np.split(order, np.flatnonzero(np.diff(offsets)) + 1):
@@ -178,7 +183,12 @@ def _stored_chunks(
         first = fields[members[0]]
         start, length = int(first["offset"]), int(first["stored_length"])
         stored = mapped[start : start + length]
-        raw = bool(first["flags"] & FLAG_RAW_CHUNK)
-        chunk_bytes = chunk_bytes_of(stored) if first["codec"] == CODEC_BLOSC2 else length
+        codec = int(first["codec"])
+        if codec == CODEC_BLOSC2:
+            chunk_bytes = chunk_bytes_of(stored)
+        else:
+            chunk_bytes = length if codec == CODEC_RAW else filtered_bytes_of(stored, codec)
+        mask = raw_mask(options) if codec == CODEC_RAW and first["flags"] & FLAG_RAW_CHUNK else 0
         valid_rows = int(fields["row"][members].max()) + 1
-        yield _StoredChunk(stored, int(raw), chunk_bytes // row_bytes, valid_rows, members)
+        rows = chunk_bytes // row_bytes
+        yield _StoredChunk(stored, mask, rows, valid_rows, members, trailer_bytes)

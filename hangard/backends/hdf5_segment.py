@@ -6,8 +6,11 @@ Units    offsets and lengths in bytes.
 Errors   NoSpace before anything is named; SegmentLost when the HDF5 process died.
 Format   ``h5py`` with ``hdf5plugin`` opens the file. A batch begins a chunk of its own and leaves
          the last one part-full, padded with zeros; ``/valid_rows`` (chunks,) counts the real rows.
-         Spec: offset and length of the chunk, row in it; codec Blosc2, or raw with FLAG_RAW_CHUNK
-         where compression did not pay (HDF5's filter mask is 1 then).
+         Spec: offset and length of the chunk, row in it; codec Blosc2, deflate or LZF (with the
+         item size of their byte shuffle in the flags), or raw, with FLAG_RAW_CHUNK where
+         compression did not pay (HDF5's filter mask has a bit for each filter but fletcher32).
+         With fletcher32 its 4 bytes (u32, little-endian) follow a chunk in the file; the length in
+         the spec does not count them, since readers here compare the CRC32C of each row.
          A sample without bytes is only named: offset and length 0.
 Source   filter 32026 of the HDF5 registered filters; rows to a chunk: hangard.model.chunking.
 """
@@ -21,8 +24,16 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-from hangard_ext.codec import compress_rows_into
-from hangard_ext.recordspec import CODEC_BLOSC2, CODEC_RAW, FLAG_RAW_CHUNK, pack_many
+from hangard_ext.codec import compress_rows_into, filter_rows_into, fletcher32
+from hangard_ext.recordspec import (
+    CODEC_BLOSC2,
+    CODEC_GZIP,
+    CODEC_LZF,
+    CODEC_RAW,
+    FLAG_RAW_CHUNK,
+    SHUFFLE_SHIFT,
+    pack_many,
+)
 
 from hangard.backends.disk import Disk
 from hangard.backends.hdf5_file import Hdf5File
@@ -31,10 +42,11 @@ from hangard.backends.hdf5_writer import Hdf5Writer
 from hangard.backends.segment import Bytes, Checksums, RowsFile, SegmentLost
 from hangard.errors import Closed
 from hangard.limits import MIB, SEGMENT_BYTES_MAX
-from hangard.model.chunking import block_bytes, chunk_rows
+from hangard.model.chunking import CHUNK_BYTES, WHOLE_CHUNK_BYTES, block_bytes, chunk_rows
 from hangard.model.directory import FORMAT_HDF5, rows_path
 from hangard.model.options import Hdf5Options
 
+FLETCHER32_BYTES = 4
 PAYLOAD_BYTES_MAX = 2 * MIB  # raw bytes of chunks that go to the process in one message
 
 
@@ -105,11 +117,10 @@ class Hdf5Segment:
             if self._file.lost:
                 raise SegmentLost(f"{self.path.name} belongs to an HDF5 process that has ended")
             placed = self._file.append(self._layout.payloads(rows)) if rows.size else []
-            specs = (
-                specs_of(placed, self.format_code, self.number, crcs)
-                if placed
-                else self._nowhere(crcs)
-            )
+            if placed:
+                specs = self._layout.specs(placed, self.format_code, self.number, crcs)
+            else:
+                specs = self._nowhere(crcs)
             with self._lock:
                 self._rows_file.append(digests, specs)
             return specs
@@ -171,8 +182,12 @@ class RowLayout:
 
     def __init__(self, row_bytes: int, item_bytes: int, options: Hdf5Options) -> None:
         self.row_bytes = row_bytes
-        self.chunk_rows = chunk_rows(row_bytes)
+        self.chunk_rows = chunk_rows(
+            row_bytes, CHUNK_BYTES if options.is_blosc2 else WHOLE_CHUNK_BYTES
+        )
         self.chunk_bytes = self.chunk_rows * row_bytes
+        self.trailer_bytes = FLETCHER32_BYTES if options.fletcher32 else 0
+        self.raw_mask = raw_mask(options)
         self._item_bytes = item_bytes
         self._options = options
 
@@ -189,22 +204,58 @@ class RowLayout:
 
     def compress(self, rows: Bytes, place: memoryview, offset: int) -> Chunk:
         """Put one chunk of rows into ``place``, compressed if that makes it shorter."""
-        length = compress_rows_into(
+        length, mask = self._compressed(rows, place[: self.chunk_bytes]), 0
+        if not length:
+            length, mask = self.chunk_bytes, self.raw_mask
+            raw = np.frombuffer(place, np.uint8)
+            raw[: rows.nbytes] = rows.reshape(-1)
+            raw[rows.nbytes : length] = 0
+        length += put_trailer(place, length, self.trailer_bytes)
+        return Chunk(offset, length, mask, len(rows))
+
+    def _compressed(self, rows: Bytes, place: memoryview) -> int:
+        """The length of the compressed chunk; 0 if it would not be shorter than the rows."""
+        options = self._options
+        if options.codec == "none":
+            return 0
+        if not options.is_blosc2:
+            return filter_rows_into(
+                rows.data,
+                place,
+                chunk_bytes=self.chunk_bytes,
+                shuffled_item_bytes=self._item_bytes if options.shuffle == "byte" else 1,
+                codec=options.codec,
+                level=options.level,
+            )
+        return compress_rows_into(
             rows.data,
             place,
             chunk_bytes=self.chunk_bytes,
             typesize=self._item_bytes,
             block_bytes=min(block_bytes(self.row_bytes, self._item_bytes), self.chunk_bytes),
-            codec=self._options.codec,
-            level=self._options.level,
-            shuffle=self._options.shuffle,
+            codec=options.codec,
+            level=options.level,
+            shuffle=options.shuffle,
         )
-        if length:
-            return Chunk(offset, length, 0, len(rows))
-        raw = np.frombuffer(place, np.uint8)
-        raw[: rows.nbytes] = rows.reshape(-1)
-        raw[rows.nbytes :] = 0
-        return Chunk(offset, self.chunk_bytes, 1, len(rows))
+
+    def specs(
+        self, placed: list[tuple[Chunk, int]], format_code: int, segment: int, crcs: Checksums
+    ) -> Bytes:
+        """Specs (n, 32) of the rows of chunks, in order; crcs (n,)."""
+        counts = np.array([chunk.valid_rows for chunk, _ in placed])
+        masked = np.array([chunk.filter_mask != 0 for chunk, _ in placed])
+        lengths = np.array([chunk.length - self.trailer_bytes for chunk, _ in placed])
+        codec, flags = chunk_codec(self._options, self._item_bytes)
+        return pack_many(
+            format_code,
+            np.repeat(np.where(masked, FLAG_RAW_CHUNK, flags), counts),
+            np.repeat(np.where(masked, CODEC_RAW, codec), counts),
+            segment,
+            np.repeat(np.array([offset for _, offset in placed]), counts),
+            np.repeat(lengths, counts),
+            np.concatenate([np.arange(count) for count in counts]),
+            crcs,
+        )
 
 
 class RowPayload:
@@ -213,10 +264,11 @@ class RowPayload:
     def __init__(self, layout: RowLayout, rows: Bytes) -> None:
         self._layout = layout
         self._rows = rows
-        self.n_bytes = -(-len(rows) // layout.chunk_rows) * layout.chunk_bytes
+        self._place_bytes = layout.chunk_bytes + layout.trailer_bytes
+        self.n_bytes = -(-len(rows) // layout.chunk_rows) * self._place_bytes
 
     def fill(self, view: memoryview, offset: int) -> list[Chunk]:
-        size, rows = self._layout.chunk_bytes, self._layout.chunk_rows
+        size, rows = self._place_bytes, self._layout.chunk_rows
         return [
             self._layout.compress(
                 self._rows[i * rows : (i + 1) * rows],
@@ -227,20 +279,25 @@ class RowPayload:
         ]
 
 
-def specs_of(
-    placed: list[tuple[Chunk, int]], format_code: int, segment: int, crcs: Checksums
-) -> Bytes:
-    """Specs (n, 32) of the rows of chunks, in order; crcs (n,)."""
-    counts = np.array([chunk.valid_rows for chunk, _ in placed])
-    raw = np.array([chunk.filter_mask for chunk, _ in placed], dtype=bool)
-    lengths = np.array([chunk.length for chunk, _ in placed])
-    return pack_many(
-        format_code,
-        np.repeat(np.where(raw, FLAG_RAW_CHUNK, 0), counts),
-        np.repeat(np.where(raw, CODEC_RAW, CODEC_BLOSC2), counts),
-        segment,
-        np.repeat(np.array([offset for _, offset in placed]), counts),
-        np.repeat(lengths, counts),
-        np.concatenate([np.arange(count) for count in counts]),
-        crcs,
-    )
+def raw_mask(options: Hdf5Options) -> int:
+    """HDF5's filter mask of a chunk that is stored raw: every filter but fletcher32 is left out."""
+    return (1 << len([name for name in options.filters if name != "fletcher32"])) - 1
+
+
+def chunk_codec(options: Hdf5Options, item_bytes: int) -> tuple[int, int]:
+    """Codec and flags in the specs of a chunk that went through all its filters."""
+    if options.is_blosc2:
+        return CODEC_BLOSC2, 0
+    if options.codec == "none":
+        return CODEC_RAW, 0
+    exponent = item_bytes.bit_length() - 1 if options.shuffle == "byte" else 0
+    codec = CODEC_GZIP if options.codec == "gzip" else CODEC_LZF
+    return codec, exponent << SHUFFLE_SHIFT
+
+
+def put_trailer(place: memoryview, length: int, trailer_bytes: int) -> int:
+    """Put the checksum of the first ``length`` bytes behind them; how many bytes it has."""
+    if trailer_bytes:
+        checksum = fletcher32(place[:length])
+        place[length : length + trailer_bytes] = checksum.to_bytes(trailer_bytes, "little")
+    return trailer_bytes

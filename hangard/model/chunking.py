@@ -9,13 +9,15 @@ from __future__ import annotations
 from hangard.limits import KIB
 
 CHUNK_BYTES = 512 * KIB  # raw; 256 KiB compress 3 % worse, 1 MiB leave more of a part-full chunk
+# Of a chunk that decodes only as a whole, for whichever row of it: deflate, LZF.
+WHOLE_CHUNK_BYTES = 64 * KIB
 BLOCK_BYTES = 2 * KIB  # a row of 784 bytes out of it takes 2.5 us, out of 12 KiB 14 us
 BLOCK_BYTES_MAX = 256 * KIB  # a larger row is several blocks, which then stay in the L2 cache
 
 
-def chunk_rows(row_bytes: int) -> int:
+def chunk_rows(row_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> int:
     """Rows of ``row_bytes`` in one chunk; a row above the chunk size is a chunk of its own."""
-    return max(1, CHUNK_BYTES // max(1, row_bytes))
+    return max(1, chunk_bytes // max(1, row_bytes))
 
 
 def block_bytes(row_bytes: int, item_bytes: int) -> int:

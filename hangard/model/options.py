@@ -14,9 +14,10 @@ Choice of a backend that nobody named, as in Hangar::
 
 Options of the HDF5 backends, 00 and 01 (the others have none)::
 
-    complib     blosc2:blosclz|lz4|lz4hc|zlib|zstd (also spelt blosc:)
-    complevel   0 to 9
-    shuffle     'none', 'byte', 'bit'
+    complib     blosc2:blosclz|lz4|lz4hc|zlib|zstd (also spelt blosc:), gzip, lzf, none
+    complevel   0 to 9; None with lzf and none
+    shuffle     'none', 'byte', 'bit' with blosc2; True, False, 'byte', 'none' with gzip and lzf
+    fletcher32  True, False: HDF5's own checksum of each chunk, for those who read it with h5py
 
 Left out, they are blosc2:lz4 at level 5 with byte shuffle. Hangar's default is lz4hc, and lzf for
 samples of up to 16 bytes, since its Blosc cannot take less at once. Here many samples share a
@@ -43,16 +44,20 @@ _BACKENDS_OF_KIND = {"ndarray": ("00", "01", "10"), "str": ("30",), "bytes": ("3
 
 # blosc2:* are the codecs of HDF5's filter 32026. Hangar's blosc:* are spellings of the same: Blosc2
 # writes no chunk that the older filter 32001 accepts.
-Codec = Literal["blosclz", "lz4", "lz4hc", "zlib", "zstd", "gzip", "lzf", "none"]
-CODECS: tuple[Codec, ...] = get_args(Codec)
-BLOSC2_CODECS: tuple[Codec, ...] = CODECS[:5]
+Blosc2Codec = Literal["blosclz", "lz4", "lz4hc", "zlib", "zstd"]
+BLOSC2_CODECS: tuple[Blosc2Codec, ...] = get_args(Blosc2Codec)
+Codec = Blosc2Codec | Literal["gzip", "lzf", "none"]
 LEVEL_MAX = 9
 LEVEL_DEFAULT = 5
+HdfFilter = Literal["blosc2", "shuffle", "gzip", "lzf", "fletcher32"]
 Shuffle = Literal["none", "byte", "bit"]
 SHUFFLES: tuple[Shuffle, ...] = get_args(Shuffle)
 
 COMPLIBS: dict[str, Codec] = {
     **{f"{family}:{codec}": codec for family in ("blosc2", "blosc") for codec in BLOSC2_CODECS},
+    "gzip": "gzip",
+    "lzf": "lzf",
+    "none": "none",
 }
 COMPLIB_DEFAULT = "blosc2:lz4"
 
@@ -70,8 +75,27 @@ class Hdf5Options:
     fletcher32: bool = False
 
     @property
+    def blosc2_codec(self) -> Blosc2Codec | None:
+        """The codec if it is one of Blosc2's."""
+        if self.codec == "gzip" or self.codec == "lzf" or self.codec == "none":
+            return None
+        return self.codec
+
+    @property
     def is_blosc2(self) -> bool:
-        return self.codec in BLOSC2_CODECS
+        return self.blosc2_codec is not None
+
+    @property
+    def filters(self) -> tuple[HdfFilter, ...]:
+        """HDF5's filters in the order in which a chunk goes through them."""
+        result: list[HdfFilter] = []
+        if self.codec == "gzip" or self.codec == "lzf":
+            result = [self.codec] if self.shuffle == "none" else ["shuffle", self.codec]
+        elif self.codec != "none":
+            result = ["blosc2"]
+        if self.fletcher32:
+            result.append("fletcher32")
+        return tuple(result)
 
 
 def resolve_backend(
@@ -133,9 +157,10 @@ def hdf5_options(options: Mapping[str, Any]) -> Hdf5Options:
     """
     complete = _complete(options)
     level = complete["complevel"]
-    shuffle = complete["shuffle"]
-    if not isinstance(shuffle, str):
-        shuffle = "byte" if shuffle else "none"
+    given = complete["shuffle"]
+    shuffle: Shuffle = "byte" if given else "none"
+    if given in SHUFFLES:
+        shuffle = given
     return Hdf5Options(
         codec=COMPLIBS[complete["complib"] or "none"],
         level=level if isinstance(level, int) else 0,
@@ -206,7 +231,7 @@ def _check_suits(code: str, kind: str, variable_shape: bool) -> None:
 def _complete(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options with those left out filled in, all checked."""
     result = dict(options)
-    known = ("complib", "complevel", "shuffle")
+    known = ("complib", "complevel", "shuffle", "fletcher32")
     for name in result:
         if name not in known:
             raise InvalidRequest(

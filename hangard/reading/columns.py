@@ -34,7 +34,7 @@ BLOCK_BYTES_MAX = 1 << 20
 BLOCK_ROWS_MAX = 4096
 
 _MISSING_LISTED_MAX = 10
-_CODECS = ("raw", "blosc2")
+_CODECS = ("raw", "blosc2", "gzip", "lzf")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from hangard.backends.hdf5_rebuild import rebuild, wait_until_released
 from hangard.backends.hdf5_writer import Hdf5Writer
 from hangard.backends.segment import SegmentLost
 from hangard.encoding.rows import scan_rows
+from hangard.model.directory import FORMAT_HDF5, FORMAT_HDF5_FIXED
 from hangard.model.options import Hdf5Options
 
 
@@ -26,7 +27,15 @@ def writer():
         yield writer
 
 
-def rebuild_segment(writer, damaged: Path, new: Path, dtype="|u1", shape=(ROW_BYTES,)):
+def rebuild_segment(
+    writer,
+    damaged: Path,
+    new: Path,
+    dtype="|u1",
+    shape=(ROW_BYTES,),
+    options=None,
+    code=FORMAT_HDF5,
+):
     digests, specs, _ = scan_rows(Path(f"{damaged}.rows").read_bytes())
     return rebuild(
         damaged,
@@ -36,9 +45,10 @@ def rebuild_segment(writer, damaged: Path, new: Path, dtype="|u1", shape=(ROW_BY
         9,
         dtype,
         shape,
-        options=Hdf5Options(),
+        options=options or Hdf5Options(),
         disk=Disk(),
         writer=writer,
+        format_code=code,
     )
 
 
@@ -74,6 +84,32 @@ def test_a_file_with_a_spoilt_index_is_rebuilt_from_its_chunks(writer, tmp_path)
     assert np.array_equal(named[1], rebuilt.specs)
     assert named[2] == rebuilt.rows_bytes
     assert (tmp_path / "b.h5").stat().st_size == rebuilt.length_bytes
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Hdf5Options("gzip", 3, "byte", True),
+        Hdf5Options("lzf", 0, "none"),
+        Hdf5Options("none", 0, "none", True),
+        Hdf5Options("zstd", 3, "bit", True),
+    ],
+    ids=str,
+)
+def test_chunks_of_every_filter_are_rebuilt(writer, tmp_path, options):
+    shape, code = (6, 8), FORMAT_HDF5_FIXED
+    segment = make_segment(writer, tmp_path / "a.h5", "<i4", shape, options, format_code=code)
+    samples = (np.arange(2000 * 48) // 7).astype("<i4").reshape(2000, *shape)
+    noise = np.random.default_rng(0).integers(0, 2**31, (2800, *shape), "<i4")
+    append(segment, samples)
+    append(segment, noise)
+    segment.close()
+    new = tmp_path / "b.h5"
+    rebuilt = rebuild_segment(writer, segment.path, new, "<i4", shape, options, code)
+    found = read_rows(Place(new), rebuilt.specs, 192)
+    assert found.tobytes() == np.concatenate([samples, noise]).tobytes()
+    assert set(unpack_many(rebuilt.specs)["format_code"]) == {code}
+    assert np.array_equal(read_plainly(new), np.concatenate([samples, noise]))
 
 
 def test_rows_that_do_not_match_their_checksum_are_reported_not_copied(writer, tmp_path):

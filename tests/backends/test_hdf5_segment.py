@@ -172,6 +172,86 @@ def test_every_codec_opens_with_plain_h5py(writer, tmp_path, codec, shuffle):
     assert np.array_equal(read_plainly(segment.path), samples)
 
 
+FILTERS = [
+    Hdf5Options("gzip", level, shuffle, fletcher32)
+    for level, shuffle, fletcher32 in [
+        (0, "none", False),
+        (4, "none", True),
+        (9, "byte", False),
+        (1, "byte", True),
+    ]
+] + [
+    Hdf5Options("lzf", 0, "none"),
+    Hdf5Options("lzf", 0, "byte", True),
+    Hdf5Options("none", 0, "none"),
+    Hdf5Options("none", 0, "none", True),
+    Hdf5Options("zstd", 3, "bit", True),
+    Hdf5Options("lz4", 5, "byte", True),
+]
+
+
+@pytest.mark.parametrize("options", FILTERS, ids=str)
+@pytest.mark.parametrize("dtype", ["|u1", "<i2", "<f8", "<c32"])
+def test_every_filter_opens_with_plain_h5py(writer, tmp_path, options, dtype):
+    path = tmp_path / "a.h5"
+    segment = make_segment(writer, path, dtype, (7, 9), options, format_code=FORMAT_HDF5_FIXED)
+    samples = (np.arange(3000 * 63).reshape(3000, 7, 9) // 50 % 100).astype(dtype)
+    # A whole chunk of noise does not compress; h5py finds it raw.
+    row_bytes = samples[0].nbytes
+    noise = np.random.default_rng(1).bytes(70 * 1024 // row_bytes * row_bytes)
+    if np.dtype(dtype).kind in "ui":
+        noisy = np.frombuffer(noise, dtype).reshape(-1, 7, 9)
+        samples = np.concatenate([noisy, samples])
+    specs = append(segment, samples)
+    assert read_rows(segment, specs, row_bytes).tobytes() == samples.tobytes()
+    order = np.random.default_rng(2).permutation(len(samples))[:50]
+    assert read_rows(segment, specs[order], row_bytes).tobytes() == samples[order].tobytes()
+    segment.seal()
+    assert np.array_equal(read_plainly(path), samples)
+    assert writer.is_readable(path)
+
+
+PIPELINE = """
+import sys, h5py
+with h5py.File(sys.argv[1], "r") as file:
+    properties = file["samples"].id.get_create_plist()
+    print([properties.get_filter(i)[0] for i in range(properties.get_nfilters())])
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        (Hdf5Options(), [32026]),
+        (Hdf5Options("gzip", 5, "byte", True), [2, 1, 3]),
+        (Hdf5Options("gzip", 5, "none"), [1]),
+        (Hdf5Options("lzf", 0, "byte"), [2, 32000]),
+        (Hdf5Options("none", 0, "none", True), [3]),
+        (Hdf5Options("none", 0, "none"), []),
+    ],
+)
+def test_the_dataset_names_the_filters_that_the_options_say(writer, tmp_path, options, numbers):
+    path = tmp_path / "a.h5"
+    make_segment(writer, path, "<f4", (3,), options).seal()
+    command = [sys.executable, "-c", PIPELINE, str(path)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert printed.strip() == str(numbers)
+
+
+def test_fletcher32_lets_plain_h5py_find_damage(writer, tmp_path):
+    options = Hdf5Options("gzip", 5, "none", True)
+    segment = make_segment(writer, tmp_path / "a.h5", "|u1", (100,), options)
+    specs = append(segment, np.arange(100, dtype="u1").repeat(50).reshape(50, 100))
+    segment.seal()
+    place = unpack_many(specs)[0]
+    with segment.path.open("r+b") as file:
+        # The checksum itself, behind the chunk.
+        file.seek(int(place["offset"]) + int(place["stored_length"]))
+        file.write(b"\0\0\0\0")
+    with pytest.raises(subprocess.CalledProcessError):
+        read_plainly(segment.path)
+
+
 def test_noise_is_stored_raw_and_still_opens_with_plain_h5py(writer, tmp_path):
     segment = make_segment(writer, tmp_path / "a.h5", "|u1", (784,))
     samples = np.random.default_rng(0).integers(0, 256, (chunk_rows(784) + 9, 784), np.uint8)

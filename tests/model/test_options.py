@@ -64,6 +64,7 @@ def test_a_backend_that_cannot_store_the_column_is_refused_with_those_that_can()
         ({"shuffle": None}, Hdf5Options(shuffle="none")),
         ({"shuffle": "none", "complevel": 0}, Hdf5Options(level=0, shuffle="none")),
         ({"complevel": np.int64(3)}, Hdf5Options(level=3)),
+        ({"fletcher32": True}, Hdf5Options(fletcher32=True)),
     ],
 )
 def test_options_keep_their_spelling_and_have_a_meaning(options, meaning):
@@ -71,6 +72,59 @@ def test_options_keep_their_spelling_and_have_a_meaning(options, meaning):
     assert code == "00"
     assert resolved == {**DEFAULTS, **options}
     assert hdf5_options(options) == hdf5_options(resolved) == meaning
+
+
+@pytest.mark.parametrize(
+    ("options", "rest", "meaning", "filters"),
+    [
+        (
+            {"complib": "gzip"},
+            {"complevel": 5, "shuffle": True},
+            Hdf5Options("gzip", 5, "byte"),
+            ("shuffle", "gzip"),
+        ),
+        (
+            {"complib": "gzip", "complevel": 0, "shuffle": False, "fletcher32": True},
+            {},
+            Hdf5Options("gzip", 0, "none", True),
+            ("gzip", "fletcher32"),
+        ),
+        (
+            {"complib": "lzf"},
+            {"complevel": None, "shuffle": True},
+            Hdf5Options("lzf", 0, "byte"),
+            ("shuffle", "lzf"),
+        ),
+        (
+            {"complib": "lzf", "complevel": "none", "shuffle": "none", "fletcher32": False},
+            {},
+            Hdf5Options("lzf", 0, "none"),
+            ("lzf",),
+        ),
+        (
+            {"complib": "none"},
+            {"complevel": None, "shuffle": "none"},
+            Hdf5Options("none", 0, "none"),
+            (),
+        ),
+        (
+            {"complib": None, "shuffle": None, "fletcher32": True},
+            {"complevel": None},
+            Hdf5Options("none", 0, "none", True),
+            ("fletcher32",),
+        ),
+        (
+            {"complib": "blosc:zstd", "fletcher32": True},
+            {"complevel": 5, "shuffle": "byte"},
+            Hdf5Options("zstd", 5, "byte", True),
+            ("blosc2", "fletcher32"),
+        ),
+    ],
+)
+def test_each_compressor_has_options_of_its_own(options, rest, meaning, filters):
+    assert resolve_backend("00", options, shape=(3,)) == ("00", {**options, **rest})
+    assert hdf5_options(options) == meaning
+    assert meaning.filters == filters
 
 
 def test_a_dict_names_a_backend_and_its_options():
@@ -126,7 +180,16 @@ def test_a_default_backend_is_passed_over_where_it_cannot_store_the_column():
             "shuffle='no' with complib='blosc2:lz4'; it may be 'none', 'byte', 'bit', None",
         ),
         ({"shuffle": True}, "shuffle=True"),
-        ({"level": 5}, "unknown backend option 'level'; there are complib, complevel, shuffle"),
+        (
+            {"level": 5},
+            "unknown backend option 'level'; there are complib, complevel, shuffle, fletcher32",
+        ),
+        ({"complib": "gzip", "shuffle": "bit"}, "it may be True, False, 'byte', 'none', None"),
+        ({"complib": "gzip", "complevel": None}, "complevel=None with complib='gzip'"),
+        ({"complib": "lzf", "complevel": 5}, "complib='lzf'; it may be None, 'none'"),
+        ({"complib": "none", "shuffle": "byte"}, "it may be 'none', None, False"),
+        ({"fletcher32": 1}, "fletcher32=1; it may be True, False"),
+        ({"fletcher32": "yes"}, "fletcher32='yes'"),
         ({"complib": ["blosc2:lz4"]}, "complib="),
     ],
 )
