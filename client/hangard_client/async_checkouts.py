@@ -20,10 +20,8 @@ from hangard.reading.snapshot import RepositoryReader
 from hangard.tree.store import EMPTY_ROOT
 from hangard.wire import requests
 from hangard.wire.messages import (
-    ColumnRequest,
     CommitRequest,
     CommitResult,
-    SchemaMessage,
 )
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
 from hangard_client.commit_arguments import (
@@ -312,16 +310,7 @@ class AsyncWriteCheckout:
         return result
 
     async def _change_column(self, kind: Any, name: str, schema: Schema | None) -> None:
-        self._staging.enqueue_all()
-        message = ColumnRequest(
-            kind=kind,
-            session=self.session,
-            column=name,
-            schema=SchemaMessage.of(schema) if schema is not None else None,
-        )
-        request = requests.change_column(message)
-        answer = await self._sender.ask(lambda: self._sender.connection.send(request))
-        self._staging.take_column(name, answer.column)
+        await self._staging.change_column(kind, name, schema)
         if kind != "change":
             self._columns.pop(name, None)
 

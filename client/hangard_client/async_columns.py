@@ -14,6 +14,7 @@ from hangard.model.keys import Key, encode_keys
 from hangard.model.schema import Schema
 from hangard.reading.columns import ColumnReader
 from hangard_client.buffers import ColumnBuffer, checked_rows
+from hangard_client.column_backends import AsyncBackendChange, BackendFacts
 from hangard_client.overlay import Overlay
 from hangard_client.staging import Staging, encoded_key
 
@@ -22,15 +23,11 @@ Array = npt.NDArray[Any]
 BATCH_ROWS = 1024  # samples that iteration over a write checkout reads at once
 
 
-class ColumnFacts:
+class ColumnFacts(BackendFacts):
     """What all columns tell about themselves."""
 
     _schema: Schema
     name: str
-
-    @property
-    def schema(self) -> Schema:
-        return self._schema
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -40,16 +37,6 @@ class ColumnFacts:
     def shape(self) -> tuple[int, ...]:
         """The shape of every sample."""
         return self._schema.shape
-
-    @property
-    def backend(self) -> str:
-        """The two-character format code."""
-        return self._schema.backend
-
-    @property
-    def backend_options(self) -> dict[str, Any]:
-        """As the user spelt them; can be passed back in."""
-        return self._schema.options
 
     def __array__(self, *_: Any, **__: Any) -> npt.NDArray[Any]:
         """Refused: numpy would take the keys for the samples. Errors: InvalidType."""
@@ -118,7 +105,7 @@ class AsyncColumn(ColumnFacts):
         return self.keys()
 
 
-class AsyncWriteColumn(ColumnFacts):
+class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
     """One column of a write checkout."""
 
     def __init__(self, staging: Staging, buffer: ColumnBuffer, overlay: Overlay) -> None:

@@ -13,6 +13,7 @@ from hangard.model.keys import Key, encode_keys
 from hangard.reading.columns import ColumnReader
 from hangard_client.async_columns import AsyncWriteColumn, ColumnFacts
 from hangard_client.buffers import checked_rows
+from hangard_client.column_backends import BackendSpec, StagedBackendFacts
 from hangard_client.staging import encoded_key
 
 T = TypeVar("T")
@@ -89,7 +90,7 @@ class Column(ColumnFacts):
         return list(islice(self.keys(), COMPLETIONS_MAX))
 
 
-class WriteColumn(ColumnFacts):
+class WriteColumn(StagedBackendFacts, ColumnFacts):
     """One column of a write checkout. Many threads may use it.
 
     ``column[key] = array`` checks at once and sends later.
@@ -176,6 +177,26 @@ class WriteColumn(ColumnFacts):
             raise self._overlay.unknown(encoded)
         if self._staging.delete(self._buffer, encoded):
             self._wait_for_room()
+
+    def change_backend(
+        self,
+        backend: BackendSpec = None,
+        backend_options: Mapping[str, Any] | None = None,
+        *,
+        backend_opts: BackendSpec = None,
+        **spec: Any,
+    ) -> None:
+        """Store later samples another way; those written before stay where they are.
+
+        ``change_backend("hdf5")``, ``change_backend("00", {"complevel": 9})``,
+        ``change_backend({"name": "hdf5", "complevel": 9})``, which ``backend_opts=`` takes as well,
+        or its parts by name: ``change_backend(name="hdf5", complevel=9)``. A code or a name alone
+        means that backend's defaults. On an error the old setting stays.
+        Errors: InvalidRequest, InvalidType, naming the option and its legal values.
+        """
+        self._run(
+            self._inner.change_backend(backend, backend_options, backend_opts=backend_opts, **spec)
+        )
 
     def flush(self) -> None:
         """Wait until everything staged in the session survives a crash of the daemon."""

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, KeysView
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
 
@@ -20,7 +20,14 @@ from hangard.errors import Closed
 from hangard.model.keys import PackedKeys, encode_key
 from hangard.model.schema import Schema
 from hangard.reading.checkout import unknown_column
-from hangard.wire.messages import CommitRequest, CommitResult, StagedColumn
+from hangard.wire import requests
+from hangard.wire.messages import (
+    ColumnRequest,
+    CommitRequest,
+    CommitResult,
+    SchemaMessage,
+    StagedColumn,
+)
 from hangard_client.buffers import NO_KEYS, Batch, ColumnBuffer
 from hangard_client.sender import Sender
 
@@ -35,6 +42,7 @@ class Post(Protocol):
     def result(self) -> None: ...
 
 
+ColumnChange = Literal["add", "change", "remove"]
 Start = Callable[[Coroutine[Any, Any, None]], Post]
 
 
@@ -85,6 +93,21 @@ class Staging:
             else:
                 columns[name] = column
             self._columns = columns
+
+    async def change_column(self, kind: ColumnChange, name: str, schema: Schema | None) -> None:
+        """Add, change or (schema None) remove a column, behind all that is buffered; runs on the
+        connection's loop. Errors: what the daemon refuses; as ``check``."""
+        self.enqueue_all()
+        sender = self.sender
+        message = ColumnRequest(
+            kind=kind,
+            session=sender.session,
+            column=name,
+            schema=SchemaMessage.of(schema) if schema is not None else None,
+        )
+        request = requests.change_column(message)
+        answer = await sender.ask(lambda: sender.connection.send(request))
+        self.take_column(name, answer.column)
 
     def is_reset(self, column: str) -> bool:
         """Whether the base commit's samples of this name do not belong to the column."""
