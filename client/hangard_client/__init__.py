@@ -45,8 +45,10 @@ from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, Un
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
 from hangard_client.async_repository import AsyncRepository
 from hangard_client.checkouts import Checkout, WriteCheckout
+from hangard_client.clashes import Clash
 from hangard_client.columns import Column, WriteColumn
 from hangard_client.history import CommitDigest, LogEntry
+from hangard_client.merge_report import MergeReport
 from hangard_client.repository import Repository
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "AsyncWriteColumn",
     "Busy",
     "Checkout",
+    "Clash",
     "Closed",
     "Column",
     "CommitDigest",
@@ -68,6 +71,7 @@ __all__ = [
     "InvalidRequest",
     "InvalidType",
     "LogEntry",
+    "MergeReport",
     "NoRepository",
     "NoSpace",
     "NotFound",

@@ -20,10 +20,12 @@ from hangard.reading.snapshot import RepositoryReader
 from hangard.tree.store import EMPTY_ROOT
 from hangard.wire import requests
 from hangard.wire.messages import (
+    Choice,
     CommitRequest,
     CommitResult,
 )
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
+from hangard_client.async_session_merging import AsyncSessionMerging
 from hangard_client.commit_arguments import (
     Strategy,
     checked_flag,
@@ -100,7 +102,7 @@ class AsyncCheckout:
         return self._tree
 
 
-class AsyncWriteCheckout:
+class AsyncWriteCheckout(AsyncSessionMerging):
     """One client's part of a session: columns to write, and its commits."""
 
     def __init__(
@@ -219,7 +221,8 @@ class AsyncWriteCheckout:
         """Commit everything staged in the session; its digest. It survives a power cut.
 
         ``strategy`` settles conflicts with commits that others made meanwhile: "ours" (this
-        session's side), "theirs", or ``{column: side}`` or ``{column: {key: side}}``.
+        session's side), "theirs", ``{column: side}``, ``{column: {key: side}}``, or a function that
+        is given a Clash.
         Errors: NothingStaged; Conflict, which names the keys and changes nothing; Busy; NoSpace.
         """
         result = await self._commit(message, metadata, strategy, allow_empty)
@@ -292,20 +295,29 @@ class AsyncWriteCheckout:
         allow_empty: bool,
     ) -> CommitResult:
         checked_message(message)
-        pairs, sides = checked_metadata(metadata), checked_strategy(strategy)
+        pairs = checked_metadata(metadata)
+        sides = None if callable(strategy) else checked_strategy(strategy)
         checked_flag(allow_empty, "allow_empty")
         name, email = self._find_author()
-        request = CommitRequest(
-            session=self.session,
-            command_id=secrets.token_bytes(16),
-            message=message,
-            author_name=name,
-            author_email=email,
-            metadata=pairs,
-            strategy=sides,
-            allow_empty=allow_empty,
-        )
-        result = await self._staging.commit(request)
+
+        async def commit(choices: tuple[Choice, ...] | None, head: Digest | None) -> CommitResult:
+            request = CommitRequest(
+                session=self.session,
+                command_id=secrets.token_bytes(16),
+                message=message,
+                author_name=name,
+                author_email=email,
+                metadata=pairs,
+                strategy=sides if choices is None else choices,
+                strategy_head=head,
+                allow_empty=allow_empty,
+            )
+            return await self._staging.commit(request)
+
+        if callable(strategy):
+            result = await self._commit_deciding(strategy, commit)
+        else:
+            result = await commit(None, None)
         self._set_base(result.digest)
         return result
 
@@ -313,6 +325,10 @@ class AsyncWriteCheckout:
         await self._staging.change_column(kind, name, schema)
         if kind != "change":
             self._columns.pop(name, None)
+
+    def _forget_column(self, name: str) -> None:
+        self._columns.pop(name, None)
+        self._overlays.pop(name, None)
 
     def _set_base(self, base: Digest | None) -> None:
         """Go on from another commit. It is opened at the first read: who only writes and commits

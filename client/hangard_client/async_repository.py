@@ -18,6 +18,7 @@ from hangard.wire.messages import OpenSession, SessionInfo
 from hangard_client import starting
 from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, Opening
 from hangard_client.async_integrity import AsyncIntegrity
+from hangard_client.async_merging import AsyncMerging
 from hangard_client.commit_arguments import checked_message
 from hangard_client.connection import Connection, in_thread
 from hangard_client.history import CommitDigest, LogEntry, Revision, plain_revision
@@ -28,7 +29,7 @@ from hangard_client.staging import Start
 BRANCHES_SHOWN_MAX = 10  # that an error names
 
 
-class AsyncRepository(AsyncIntegrity):
+class AsyncRepository(AsyncIntegrity, AsyncMerging):
     """A repository. Reading touches files only; what writes or controls asks its daemon, which is
     started if there is none.
 

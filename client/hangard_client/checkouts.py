@@ -11,6 +11,7 @@ from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, wa
 from hangard_client.columns import Column, Run, WriteColumn
 from hangard_client.commit_arguments import Strategy
 from hangard_client.history import CommitDigest
+from hangard_client.session_merging import SessionMerging
 
 
 class Checkout:
@@ -76,7 +77,7 @@ class Checkout:
         return self._tree
 
 
-class WriteCheckout:
+class WriteCheckout(SessionMerging):
     """One client's part of a session: columns to write, and its commits. Threads may share it."""
 
     def __init__(self, inner: AsyncWriteCheckout, run: Run) -> None:
@@ -169,7 +170,8 @@ class WriteCheckout:
         """Commit everything staged in the session; its digest. It survives a power cut.
 
         ``strategy`` settles conflicts with commits that others made meanwhile: "ours" (this
-        session's side), "theirs", or ``{column: side}`` or ``{column: {key: side}}``.
+        session's side), "theirs", ``{column: side}``, ``{column: {key: side}}``, or a function that
+        is given a Clash.
         Errors: NothingStaged; Conflict, which names the keys and changes nothing; Busy; NoSpace.
         """
         return self._run(  # type: ignore[no-any-return]

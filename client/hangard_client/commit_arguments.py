@@ -9,8 +9,9 @@ from hangard.errors import InvalidRequest, InvalidType
 from hangard.limits import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 from hangard.model.keys import encode_key
 from hangard.wire.messages import Choice
+from hangard_client.clashes import Decide
 
-Strategy = str | Mapping[str, str | Mapping[Any, str]] | None
+Strategy = str | Mapping[str, str | Mapping[Any, str]] | Decide | None
 SIDES = ("ours", "theirs")
 
 
@@ -64,15 +65,16 @@ def checked_metadata(metadata: object) -> tuple[tuple[str, str], ...]:
 def checked_strategy(strategy: object) -> Any:
     """``ours``, ``theirs``, or a Choice for each column (its key is empty) or key.
 
-    A column's side holds for the column itself and for each key without a side of its own.
+    A column's side holds for the column itself and for each key without a side of its own; under
+    the key None stands that of the column alone.
     Errors: InvalidType (``invalid-strategy-type``); InvalidRequest (``invalid-strategy``).
     """
     if strategy is None or isinstance(strategy, str):
-        return None if strategy is None else _side(strategy, "strategy=")
+        return None if strategy is None else checked_side(strategy, "strategy=")
     if not isinstance(strategy, Mapping):
         raise InvalidType(
-            "strategy= is 'ours', 'theirs', {column: side} or {column: {key: side}}, not"
-            f" {type(strategy).__name__}",
+            "strategy= is 'ours', 'theirs', {column: side}, {column: {key: side}} or a function,"
+            f" not {type(strategy).__name__}",
             code="invalid-strategy-type",
         )
     choices = []
@@ -83,12 +85,12 @@ def checked_strategy(strategy: object) -> Any:
                 code="invalid-strategy-type",
             )
         if not isinstance(sides, Mapping):
-            choices.append(Choice(column, b"", _side(sides, f"strategy={_shown(column)}")))
+            choices.append(Choice(column, b"", checked_side(sides, f"strategy={_shown(column)}")))
             continue
         for key, side in sides.items():
             encoded = encode_key(key) if key is not None else b""
             where = f"strategy={_shown(column)}[{_shown(key)}]"
-            choices.append(Choice(column, encoded, _side(side, where)))
+            choices.append(Choice(column, encoded, checked_side(side, where), with_keys=False))
     return tuple(choices)
 
 
@@ -101,7 +103,8 @@ def checked_flag(value: object, argument: str) -> bool:
     return value
 
 
-def _side(side: object, where: str) -> Any:
+def checked_side(side: object, where: str) -> Any:
+    """Errors: InvalidType (``invalid-strategy-type``); InvalidRequest (``invalid-strategy``)."""
     if not isinstance(side, str):
         raise InvalidType(
             f"{where}: a side is 'ours' or 'theirs', not {_shown(side)}",

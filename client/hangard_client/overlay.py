@@ -211,6 +211,10 @@ class Overlay:
         marks[:, 0] = np.fromiter((buffered[key] for key in keys), np.uint8, len(keys))
         return merge_changes([*blocks, (blob, ends, marks)])
 
+    async def staged_changes(self) -> Changes:
+        """What the daemon knows to be staged, sorted; a zero digest means deleted."""
+        return merge_changes([] if self.is_local else await self._staged_blocks())
+
     async def _staged_blocks(self) -> list[Changes]:
         sender, blocks, start = self._staging.sender, [], 0
         while True:

@@ -16,12 +16,13 @@ from hangard_client.async_repository import AsyncRepository
 from hangard_client.checkouts import Checkout, WriteCheckout
 from hangard_client.history import CommitDigest, LogEntry, Revision
 from hangard_client.integrity import Integrity
+from hangard_client.merging import Merging
 from hangard_client.portal import Portal
 
 T = TypeVar("T")
 
 
-class Repository(Integrity):
+class Repository(Integrity, Merging):
     """A repository. Reading touches files only; what writes or controls asks its daemon, which is
     started if there is none. Many threads may use it.
 

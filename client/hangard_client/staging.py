@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine, KeysView
+from collections.abc import Callable, Coroutine, KeysView, Mapping
 from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
@@ -93,6 +93,22 @@ class Staging:
             else:
                 columns[name] = column
             self._columns = columns
+
+    def take_columns(self, columns: Mapping[str, StagedColumn]) -> list[str]:
+        """The session goes on from another commit: the columns that it has now. Those that are
+        gone, or hold other data, lose their buffers; their names."""
+        with self.lock:
+            lost = [
+                name
+                for name, column in self._columns.items()
+                if name not in columns
+                or not column.schema.schema().same_data_as(columns[name].schema.schema())
+            ]
+            for name in lost:
+                self._buffers.pop(name, None)
+                self._staged.pop(name, None)
+            self._columns = dict(columns)
+            return lost
 
     async def change_column(self, kind: ColumnChange, name: str, schema: Schema | None) -> None:
         """Add, change or (schema None) remove a column, behind all that is buffered; runs on the

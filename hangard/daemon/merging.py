@@ -25,5 +25,5 @@ class MergeHandlers:
         async with pipeline.column_lock:
             result = await service.threads.control(service.repository.merge, request)
             session = await service.threads.control(service.repository.session, request.session)
-            state = await service.threads.control(service.describe, session)
+            state = await service.threads.control(service.describe, session, 0)
         return msgspec.structs.replace(result, state=state)

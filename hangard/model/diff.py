@@ -7,7 +7,7 @@ merge base has, what is there on our side (the branch that is merged into) and o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from hangard.model.commit import Digest
 from hangard.model.schema import Schema
@@ -30,6 +30,14 @@ class SampleChange:
         if self.before is None:
             return "added"
         return "deleted" if self.after is None else "changed"
+
+
+class DiffCounts(NamedTuple):
+    """How many samples of a column differ."""
+
+    added: int
+    deleted: int
+    changed: int
 
 
 @dataclass(frozen=True, slots=True)

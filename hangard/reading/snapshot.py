@@ -14,9 +14,12 @@ from hangard.encoding.records import HEADS, TAGS, ReflogEntry
 from hangard.errors import Closed, Corrupt
 from hangard.limits import CACHE_BYTES_MAX
 from hangard.model.commit import ColumnEntry, Commit, Digest
+from hangard.model.diff import MergeConflict
 from hangard.model.schema import Schema
 from hangard.reading import revisions
+from hangard.reading.ancestry import MergeBase, find_merge_base
 from hangard.reading.checkout import TreeReader
+from hangard.reading.conflicts import find_conflicts
 from hangard.reading.differences import ColumnChanges, column_changes
 from hangard.reading.environment import Environment, acquire
 from hangard.reading.format import checked_directory
@@ -24,6 +27,7 @@ from hangard.reading.locations import StoredLocations
 from hangard.reading.mapping import MappedFiles
 from hangard.reading.nodes import StoredNodes
 from hangard.reading.samples import SampleReader
+from hangard.tree.store import MemoryNodes
 
 COMMITS_CACHED_MAX = 4096
 TREES_CACHED_MAX = 64
@@ -170,8 +174,38 @@ class RepositoryReader:
 
     def diff(self, before: str | bytes, after: str | bytes) -> Iterator[ColumnChanges]:
         """What changed from one revision to the other, column by column."""
-        trees = [self.tree(self.commit(self.resolve(end)).tree) for end in (before, after)]
+        trees = [self.commit_tree(self.resolve(end)) for end in (before, after)]
         return column_changes(trees[0], trees[1], self.schema, self.nodes)
+
+    def merge_base(self, ours: str | bytes, theirs: str | bytes) -> MergeBase:
+        """Where two histories met last. Errors: UnknownRevision."""
+        return find_merge_base(
+            self.commit,
+            self.commit_tree,
+            self.schema,
+            MemoryNodes(self.nodes),
+            self.resolve(ours),
+            self.resolve(theirs),
+        )
+
+    def conflicts(self, ours: str | bytes, theirs: str | bytes) -> list[MergeConflict]:
+        """What a merge of the second revision into the first would conflict in: all of it, by
+        column and key. Errors: UnknownRevision."""
+        nodes = MemoryNodes(self.nodes)  # keeps those of a base that is no commit
+        ends = self.resolve(ours), self.resolve(theirs)
+        base = find_merge_base(self.commit, self.commit_tree, self.schema, nodes, *ends)
+        return find_conflicts(
+            base.columns,
+            self.commit_tree(ends[0]),
+            self.commit_tree(ends[1]),
+            schema=self.schema,
+            nodes=nodes,
+            undecided=base.undecided,
+        )
+
+    def commit_tree(self, commit: Digest) -> dict[str, ColumnEntry]:
+        """The columns of a commit by name; not to be changed."""
+        return self.tree(self.commit(commit).tree)
 
     def _read_commit(self, digest: Digest) -> Commit:
         with self._env.read() as tables:

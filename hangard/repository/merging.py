@@ -25,7 +25,7 @@ from hangard.repository.objects import Objects
 from hangard.repository.publishing import PreparedCommit, Publication, Publisher, prepare_commit
 from hangard.repository.session import Session
 from hangard.tree.columns import State, TreeMerge
-from hangard.tree.diff import diff_blocks
+from hangard.tree.diff import count_diff
 from hangard.tree.store import EMPTY_ROOT, MemoryNodes, NodeStore, SplitNodes
 from hangard.wire.merging import MergeRequest, MergeResult, Outcome
 from hangard.wire.messages import CommitResult
@@ -170,7 +170,7 @@ class Merger:
         before = _before(request, commit, lookup)
         after = lookup.tree(request.commit)
         base, theirs = (before, after) if request.verb == "cherry-pick" else (after, before)
-        conflicts, tree = self._merged(request, base, ours, theirs, lookup, store, dry_run)
+        conflicts, tree = self._merged(request, head, base, ours, theirs, lookup, store, dry_run)
         if tree == ours and not conflicts.total:
             raise NothingStaged(
                 f"branch {request.branch!r} has nothing to change: what the {request.verb} of"
@@ -208,7 +208,7 @@ class Merger:
                 code="not-fast-forward",
             )
         conflicts, tree = self._merged(
-            request, base.columns, ours, theirs, lookup, SplitNodes(memory, store), dry_run
+            request, head, base.columns, ours, theirs, lookup, SplitNodes(memory, store), dry_run
         )
         made = self._made(request, tree, (head, request.commit))
         publication = Publication(head, made.digest, (made,))
@@ -217,6 +217,7 @@ class Merger:
     def _merged(
         self,
         request: MergeRequest,
+        head: Digest | None,
         base: Mapping[str, State],
         ours: Tree,
         theirs: Tree,
@@ -240,7 +241,7 @@ class Merger:
                 " for each key",
                 code="merge-conflict",
                 branch=request.branch,
-                head=self._heads.get(request.branch),
+                head=head,
             )
         return conflicts, tree
 
@@ -287,14 +288,8 @@ def _changes(store: NodeStore, before: Tree, after: Tree) -> dict[str, tuple[int
         old, new = before.get(name), after.get(name)
         if old == new:
             continue
-        added = deleted = changed = 0
         roots = (old.root if old else EMPTY_ROOT, new.root if new else EMPTY_ROOT)
-        for _, _, was, becomes in diff_blocks(store, *roots):
-            in_old, in_new = was.any(axis=1), becomes.any(axis=1)
-            added += int((~in_old & in_new).sum())
-            deleted += int((in_old & ~in_new).sum())
-            changed += int((in_old & in_new).sum())
-        result[name] = (added, deleted, changed)
+        result[name] = count_diff(store, *roots)
     return result
 
 

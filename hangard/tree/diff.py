@@ -37,5 +37,19 @@ def diff(
             yield blob[begin:end], _or_none(in_a[row]), _or_none(in_b[row])
 
 
+def count_diff(source: NodeSource, a: Digest, b: Digest) -> tuple[int, int, int]:
+    """How many keys the second tree has more, has not, and has with another digest.
+
+    Errors: as diff_blocks.
+    """
+    added = deleted = changed = 0
+    for _, _, digests_a, digests_b in diff_blocks(source, a, b):
+        in_a, in_b = digests_a.any(axis=1), digests_b.any(axis=1)
+        added += int((~in_a & in_b).sum())
+        deleted += int((in_a & ~in_b).sum())
+        changed += int((in_a & in_b).sum())
+    return added, deleted, changed
+
+
 def _or_none(digest: Digest) -> Digest | None:
     return None if digest == EMPTY_ROOT else digest

@@ -154,6 +154,7 @@ PAIRS = [
         hangard_client.AsyncRepository,
         {
             *("close_files", "close_connections", "use_start", "reader"),
+            *("read_conflicts", "read_merge_base"),
             *("read_branches", "read_log", "read_checkout", "read_diff"),
         },
     ),
