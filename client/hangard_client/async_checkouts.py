@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from hangard.errors import AlreadyExists, Closed, HangardError, NothingStaged, UnknownColumn
+from hangard.errors import AlreadyExists, Busy, Closed, HangardError, NothingStaged, UnknownColumn
 from hangard.model.commit import Digest
 from hangard.model.names import check_column_name
 from hangard.model.schema import Schema
@@ -34,6 +34,7 @@ from hangard_client.commit_arguments import (
     checked_strategy,
 )
 from hangard_client.history import CommitDigest
+from hangard_client.lease import Lease
 from hangard_client.overlay import Overlay
 from hangard_client.remote import RemoteTree
 from hangard_client.schemas import changed_backend, new_schema
@@ -114,7 +115,7 @@ class AsyncWriteCheckout(AsyncSessionMerging):
         *,
         resumed: bool,
         autocommit: str | None,
-        on_close: Callable[[], Awaitable[None]] | None = None,
+        lease: Lease | None = None,
     ) -> None:
         self.branch = sender.state.info.branch
         self.session = sender.session
@@ -123,7 +124,10 @@ class AsyncWriteCheckout(AsyncSessionMerging):
         self._staging = Staging(sender, start, shared=resumed)
         self._find_author = find_author
         self._autocommit = autocommit
-        self._on_close = on_close
+        self._lease = lease
+        if lease is not None:
+            lease.on_taken = self._taken
+            sender.on_resume = self._hold_again
         self._columns: dict[str, AsyncWriteColumn] = {}
         self._overlays: dict[str, Overlay] = {}
         self._closed = False
@@ -275,17 +279,38 @@ class AsyncWriteCheckout(AsyncSessionMerging):
         self._closed = True
         staged = 0
         try:
+            if self._staging.is_taken:
+                return 0  # nothing of it is this client's any more
             if not abort:
                 self._staging.enqueue_all()
-            request = requests.close_session(self.session, abort=abort)
+            request = requests.close_session(
+                self.session, abort=abort, release=self._lease is not None
+            )
             left = await self._sender.ask(lambda: self._sender.connection.send(request))
             staged = left.staged
         finally:
             self._staging.close()
             self._close_tree()
-            if self._on_close is not None:
-                await self._on_close()
+            if self._lease is not None:
+                await self._lease.release()
         return staged
+
+    async def _hold_again(self) -> None:
+        """The daemon was restarted, and with it the lease ended. Errors: Closed."""
+        assert self._lease is not None
+        try:
+            await self._lease.hold()
+        except Busy as error:
+            raise self._taken() from error
+
+    def _taken(self) -> Closed:
+        error = Closed(
+            f"session {self.session} was taken from this checkout; open a new one",
+            code="lease-taken",
+            session=self.session,
+        )
+        self._staging.refuse(error)
+        return error
 
     async def _commit(
         self,

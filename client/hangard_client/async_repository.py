@@ -13,7 +13,7 @@ from hangard.config import find_author
 from hangard.errors import Closed, HangardError, InvalidRequest, NoRepository, UnknownRevision
 from hangard.reading.differences import ColumnChanges
 from hangard.reading.snapshot import RepositoryReader
-from hangard.wire import requests
+from hangard.wire import leases, requests
 from hangard.wire.messages import OpenSession, SessionInfo
 from hangard_client import starting
 from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, Opening
@@ -22,6 +22,7 @@ from hangard_client.async_merging import AsyncMerging
 from hangard_client.commit_arguments import checked_message
 from hangard_client.connection import Connection, in_thread
 from hangard_client.history import CommitDigest, LogEntry, Revision, plain_revision
+from hangard_client.lease import Lease
 from hangard_client.remote import LOCAL_FAILURES, RemoteSource, RemoteTree
 from hangard_client.sender import Sender
 from hangard_client.staging import Start
@@ -155,6 +156,19 @@ class AsyncRepository(AsyncIntegrity, AsyncMerging):
     async def sessions(self) -> list[SessionInfo]:
         """All sessions, the oldest first."""
         return list((await self._connection.send(requests.sessions())).sessions)
+
+    async def exclusive_session(self) -> SessionInfo | None:
+        """The session whose client holds the exclusive lease; None, too, if no daemon runs."""
+        if await in_thread(starting.find_endpoint, self.path) is None:
+            return None
+        return (await self._connection.send(leases.find_holder())).session
+
+    async def release_exclusive(self) -> SessionInfo | None:
+        """End the exclusive lease whoever holds it, who is refused from then on; its session, with
+        all that is staged in it. None if nobody held it."""
+        if await in_thread(starting.find_endpoint, self.path) is None:
+            return None
+        return (await self._connection.send(leases.take_lease())).session
 
     async def abort_session(self, session: str) -> None:
         """Drop a session and everything staged in it. Errors: UnknownSession."""
@@ -307,7 +321,7 @@ class AsyncRepository(AsyncIntegrity, AsyncMerging):
                 pid=os.getpid(),
             )
             state = await self._connection.send(requests.open_session(message))
-        release = await self._hold_lease(state.info.id) if state.info.exclusive else None
+        lease = await self._hold_lease(state.info.id) if state.info.exclusive else None
         start = self._start or asyncio.get_running_loop().create_task
         return AsyncWriteCheckout(
             self.reader(),
@@ -316,7 +330,7 @@ class AsyncRepository(AsyncIntegrity, AsyncMerging):
             self._find_author,
             resumed=session is not None or name is not None,
             autocommit=autocommit,
-            on_close=release,
+            lease=lease,
         )
 
     def _branch_name(self, revision: Revision | None) -> str:
@@ -331,21 +345,10 @@ class AsyncRepository(AsyncIntegrity, AsyncMerging):
             )
         return revision
 
-    async def _hold_lease(self, session: str) -> Any:
-        transport = await self._connection.connect()
-        held = asyncio.Event()
-        task = asyncio.create_task(transport.hold(requests.hold_lease(session), held))
-        waiting = asyncio.create_task(held.wait())
-        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if task.done():
-            task.result()
-
-        async def release() -> None:
-            task.cancel()
-            await asyncio.wait([task])
-
-        return release
+    async def _hold_lease(self, session: str) -> Lease:
+        lease = Lease(self._connection, session)
+        await lease.hold()
+        return lease
 
     def _find_author(self) -> tuple[str, str]:
         return find_author(*self._author, repository=self.reader().config())

@@ -150,6 +150,15 @@ class Repository(Integrity, Merging):
         """All sessions, the oldest first."""
         return self._portal.run(self._inner.sessions())
 
+    def exclusive_session(self) -> SessionInfo | None:
+        """The session whose client holds the exclusive lease; None, too, if no daemon runs."""
+        return self._portal.run(self._inner.exclusive_session())
+
+    def release_exclusive(self) -> SessionInfo | None:
+        """End the exclusive lease whoever holds it, who is refused from then on; its session, with
+        all that is staged in it. None if nobody held it."""
+        return self._portal.run(self._inner.release_exclusive())
+
     def abort_session(self, session: str) -> None:
         """Drop a session and everything staged in it. Errors: UnknownSession."""
         self._portal.run(self._inner.abort_session(session))

@@ -60,6 +60,8 @@ class Sender:
         self.state = state
         self.connection = connection
         self.failures: list[HangardError] = []
+        self.refusal: Closed | None = None
+        self.on_resume: Callable[[], Awaitable[None]] | None = None
         self._lock = asyncio.Lock()
         self._next = state.next_sequence
         self._epoch = state.epoch
@@ -238,6 +240,8 @@ class Sender:
 
     async def _with_resume(self, attempt: Callable[[], Awaitable[T]]) -> T:
         for _ in range(RESUMES_MAX):
+            if self.refusal is not None:
+                raise self.refusal
             if not self._is_attached:
                 await self._resume()
             try:
@@ -272,6 +276,8 @@ class Sender:
             self.connection.drop_windows()
         self._next, self._epoch = self.state.next_sequence, self.state.epoch
         self._is_attached = True
+        if self.on_resume is not None:
+            await self.on_resume()
 
 
 def cut(batch: Batch, part_bytes: int) -> list[Batch]:

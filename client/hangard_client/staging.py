@@ -224,6 +224,18 @@ class Staging:
             }
         return result
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody took the exclusive session from this client by force."""
+        return self._refusal is not None and self._refusal.code == "lease-taken"
+
+    def refuse(self, error: Closed) -> None:
+        """Raise this at every call from now on; what is buffered is not sent any more."""
+        with self.lock:
+            self._refusal = self._refusal or error
+            self.sender.refusal = self._refusal
+            self._buffers.clear()
+
     def close(self) -> None:
         """Refuse everything from now on."""
         with self.lock:

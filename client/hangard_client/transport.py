@@ -80,10 +80,10 @@ class UnixTransport:
             raise decode_error(status, body)
         return request.parse(body)
 
-    async def hold(self, request: Request[Any], held: asyncio.Event) -> None:
+    async def hold(self, request: Request[T], held: asyncio.Event) -> T:
         """Send a request whose answer lasts: ``held`` is set when its headers are here.
 
-        Returns when it ends. Errors: as ``send``.
+        Returns its body, some bytes, when that comes. Errors: as ``send``.
         """
         import aiohttp
 
@@ -97,11 +97,15 @@ class UnixTransport:
                 if response.status != OK:
                     raise decode_error(response.status, await response.read())
                 held.set()
-                await response.read()
+                # Not to its end: that the connection is closed tells that the answer was heard.
+                body = await response.content.readany()
         except (aiohttp.ClientError, ConnectionError) as error:
             raise Unavailable(
                 f"the connection to the daemon was lost: {error}", code="connection-lost"
             ) from error
+        if not body:
+            raise Unavailable("the daemon ended", code="connection-lost")
+        return request.parse(body)
 
     async def close(self) -> None:
         session, self._session = self._session, None

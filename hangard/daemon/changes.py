@@ -94,6 +94,7 @@ class ChangeHandlers:
                 code="metadata-too-large",
             )
         pipeline = await self._pipeline(request.session, request.epoch)
+        self._service.check_not_taken(request.session, request.last_sequence)
         works: list[Work] = []
         if changes and pipeline.check_next(header.sequence, len(changes)):
             await pipeline.wait_for_room()

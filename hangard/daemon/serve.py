@@ -17,6 +17,7 @@ from hangard.daemon.allocator import keep_freed_memory
 from hangard.daemon.changes import ChangeHandlers
 from hangard.daemon.connection import Connections
 from hangard.daemon.events import EventHandler, EventLog
+from hangard.daemon.leases import LeaseHandlers
 from hangard.daemon.lookups import LookupHandlers
 from hangard.daemon.merging import MergeHandlers
 from hangard.daemon.reads import ReadHandlers
@@ -32,6 +33,7 @@ from hangard.limits import (
 from hangard.repository.repository import Repository
 from hangard.wire import merging, messages, protocol
 from hangard.wire.endpoint import Endpoint
+from hangard.wire.leases import LEASE_HOLDER, LEASE_TAKE
 
 DRAIN_S_MAX = 30.0  # for requests that run when the daemon is told to stop
 HOUSEKEEPING_S = 60.0
@@ -78,7 +80,7 @@ async def _serve(
     catch_signals: bool,
 ) -> None:
     loop = asyncio.get_running_loop()
-    router, sessions = build_router(service)
+    router, leases = build_router(service)
     connections = Connections(router.handle, service.events)
     sockets = place.socket_paths(root)
     listener = place.bind(sockets[0])
@@ -113,9 +115,8 @@ async def _serve(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for lease in service.leases.values():
-            if not lease.done():
-                lease.set_result(None)
+        for session in list(service.leases):
+            service.end_lease(session)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S_MAX):
                 await service.quiet.wait()
@@ -123,7 +124,7 @@ async def _serve(
         await connections.shutdown(DRAIN_S_MAX)
         await service.windows.close()
         windows.close()
-        await sessions.close_all()
+        await leases.close_all()
         try:
             await service.close()
         finally:
@@ -134,10 +135,11 @@ async def _serve(
         service.events.write("stopped", pid=endpoint.pid)
 
 
-def build_router(service: Service) -> tuple[Router, SessionHandlers]:
+def build_router(service: Service) -> tuple[Router, LeaseHandlers]:
     """All endpoints of the protocol."""
     router = Router(service)
-    sessions = SessionHandlers(service)
+    leases = LeaseHandlers(service)
+    sessions = SessionHandlers(service, leases)
     changes = ChangeHandlers(service)
     lookups = LookupHandlers(service)
     reads = ReadHandlers(service)
@@ -151,7 +153,9 @@ def build_router(service: Service) -> tuple[Router, SessionHandlers]:
     router.message(protocol.SESSION_OPEN, messages.OpenSession, sessions.open)
     router.message(protocol.SESSION_RESUME, messages.ResumeSession, sessions.resume)
     router.message(protocol.SESSION_CLOSE, messages.CloseSession, sessions.close)
-    router.add("POST", protocol.SESSION_LEASE, sessions.lease)
+    router.add("POST", protocol.SESSION_LEASE, leases.hold)
+    router.message(LEASE_HOLDER, messages.Done, leases.holder)
+    router.message(LEASE_TAKE, messages.Done, leases.take)
     router.message(protocol.COLUMNS, messages.ColumnRequest, changes.column)
     router.message(merging.MERGE, merging.MergeRequest, merges.merge)
     router.message(protocol.FLUSH, messages.FlushRequest, changes.flush)
@@ -171,7 +175,7 @@ def build_router(service: Service) -> tuple[Router, SessionHandlers]:
     router.message(protocol.BRANCH_CREATE, messages.CreateBranch, sessions.create_branch)
     router.message(protocol.BRANCH_DELETE, messages.DeleteBranch, sessions.delete_branch)
     router.message(protocol.HEAD, messages.SetHead, sessions.set_head)
-    return router, sessions
+    return router, leases
 
 
 def _catch_signals(service: Service) -> tuple[signal.Signals, ...]:

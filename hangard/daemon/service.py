@@ -43,7 +43,8 @@ class Service:
         self.uploads = Uploads(self.memory)
         self.windows = Windows(self.memory, events)
         self.pipelines: dict[str, Pipeline] = {}
-        self.leases: dict[str, asyncio.Future[None]] = {}
+        self.leases: dict[str, asyncio.Future[str]] = {}
+        self.taken: dict[str, int] = {}  # sessions taken by force: up to which number of a stream
         self.stop_wanted = asyncio.Event()
         self.draining = False
         self._reader: RepositoryReader | None = None
@@ -110,6 +111,7 @@ class Service:
             pipeline = Pipeline(session.id, session, self.threads)
             self.pipelines[session.id] = pipeline
         await pipeline.drain()
+        self.check_not_taken(session.id, last_sequence)
         first = await self.threads.control(_begin_stream, session, last_sequence)
         pipeline.attach(first, last_sequence)
         return await self.threads.control(self.describe, session, first)
@@ -140,15 +142,32 @@ class Service:
         schema, changed, reset = found
         return StagedColumn(schema=SchemaMessage.of(schema), changed=changed, reset=reset)
 
-    async def drop_pipeline(self, session: str) -> None:
-        """Wait for what is queued, then forget the pipeline and its uploads."""
+    def check_not_taken(self, session: str, last_sequence: int) -> None:
+        """Errors: Closed (``lease-taken``) for a client whose exclusive lease was ended by force.
+
+        ``last_sequence`` is of the client's stream; 0 of a client that begins one.
+        """
+        if 0 < last_sequence <= self.taken.get(session, 0):
+            raise Closed(
+                f"session {session} was taken from this client: it was to be held exclusively by"
+                " another; open a new checkout",
+                code="lease-taken",
+                session=session,
+            )
+
+    def end_lease(self, session: str, how: str = "closed") -> None:
+        """Let the request end that holds a session exclusively, if there is one."""
+        lease = self.leases.pop(session, None)
+        if lease is not None and not lease.done():
+            lease.set_result(how)
+
+    async def drop_pipeline(self, session: str, *, how: str = "closed") -> None:
+        """Wait for what is queued, then forget the pipeline, its uploads and its lease."""
         pipeline = self.pipelines.pop(session, None)
         if pipeline is not None:
             await pipeline.close()
         self.uploads.drop_session(session)
-        lease = self.leases.pop(session, None)
-        if lease is not None and not lease.done():
-            lease.set_result(None)
+        self.end_lease(session, how)
 
     async def when_idle(self, idle_s: float) -> None:
         """Return when nothing was asked for ``idle_s`` seconds."""

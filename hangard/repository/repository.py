@@ -198,6 +198,10 @@ class Repository:
         """End an exclusive session's lease: it blocks nobody any more, and can be resumed."""
         self._sessions.release(identity)
 
+    def leased_session(self) -> SessionInfo | None:
+        """The session that holds the exclusive lease."""
+        return self._sessions.leased()
+
     # Changes
 
     def prepare_rows(

@@ -92,6 +92,8 @@ class SessionRegistry:
                 raise UnknownRevision(f"there is no branch {branch!r}", code="unknown-branch")
             named = self._find_named(identity, branch, exclusive) if identity else None
             if named is not None:
+                if exclusive:
+                    named.exclusive, named.user, named.pid = True, user, pid
                 return named
             if len(self._sessions) >= SESSIONS_MAX and not self._evict():
                 raise Busy(
@@ -146,7 +148,14 @@ class SessionRegistry:
         self._expire()
         with self._lock:
             found = sorted(self._sessions.values(), key=lambda session: session.opened_ns)
-        return [session_info(session) for session in found]
+            leased = self._leased
+        return [session_info(session, leased=session.id == leased) for session in found]
+
+    def leased(self) -> SessionInfo | None:
+        """The session that holds the exclusive lease."""
+        with self._lock:
+            session = self._sessions.get(self._leased or "")
+        return None if session is None else session_info(session, leased=True)
 
     def leave(self, identity: str, *, abort: bool) -> None:
         """A session that holds changes stays and can be resumed, unless ``abort``.
@@ -204,7 +213,10 @@ class SessionRegistry:
             session.close()
 
     def _find_named(self, identity: str, branch: str, exclusive: bool) -> Session | None:
-        """The session that has this id already, to be resumed; call with the lock."""
+        """The session that has this id already, to be resumed; call with the lock.
+
+        Errors: Busy (``exclusive-session``), if somebody holds it exclusively.
+        """
         check_session_name(identity)
         if identity in self._ending:
             raise Busy(f"session {identity!r} is just ending; try again")
@@ -213,6 +225,8 @@ class SessionRegistry:
         session = self.get(identity)
         if session.branch != branch:
             raise on_other_branch(session, branch)
+        if self._leased == identity:
+            raise leased_elsewhere(session)
         if exclusive:
             self.lease(identity)
         return session

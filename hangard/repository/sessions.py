@@ -45,14 +45,15 @@ class DeleteSession:
         tables.delete_session(self.identity)
 
 
-def session_info(session: Session) -> SessionInfo:
-    """A session as ``sessions`` lists it."""
+def session_info(session: Session, *, leased: bool = False) -> SessionInfo:
+    """A session as ``sessions`` lists it; ``leased``: its client holds it exclusively now."""
     return SessionInfo(
         id=session.id,
         branch=session.branch,
         base=session.base,
         staged=session.staged_total,
         exclusive=session.exclusive,
+        leased=leased,
         user=session.user,
         pid=session.pid,
         opened_s=session.opened_ns / 1e9,

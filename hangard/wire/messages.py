@@ -89,7 +89,8 @@ class CommitResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One session as ``sessions`` lists it. ``staged`` counts staged changes, all columns."""
+    """One session as ``sessions`` lists it. ``staged`` counts staged changes, all columns;
+    ``leased``: its client holds the repository's exclusive lease."""
 
     id: str
     branch: str
@@ -97,6 +98,7 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     next_sequence: int = 1
     staged: int = 0
     exclusive: bool = False
+    leased: bool = False
     user: str = ""
     pid: int = 0
     opened_s: float = 0.0
@@ -171,18 +173,14 @@ class ResumeSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     last_sequence: Count = 0
 
 
-class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold an exclusive session for as long as this request's connection is open."""
-
-    session: Name
-
-
 class CloseSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Leave a session. ``abort`` drops what it has staged; without it a session that has staged
-    something stays and can be resumed."""
+    something stays and can be resumed. ``release``: the client held it exclusively, and does not
+    any more when this is answered."""
 
     session: Name
     abort: bool = False
+    release: bool = False
 
 
 class SessionLeft(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,14 +61,10 @@ def resume_session(session: str, last_sequence: int = 0) -> Request[messages.Ses
     return _message(protocol.SESSION_RESUME, message, messages.SessionState)
 
 
-def hold_lease(session: str) -> Request[messages.Done]:
-    """The answer's headers come when the lease is held, its body when the session ends."""
-    message = messages.Lease(session=session)
-    return _message(protocol.SESSION_LEASE, message, messages.Done, timeout_s=0.0)
-
-
-def close_session(session: str, *, abort: bool) -> Request[messages.SessionLeft]:
-    message = messages.CloseSession(session=session, abort=abort)
+def close_session(
+    session: str, *, abort: bool, release: bool = False
+) -> Request[messages.SessionLeft]:
+    message = messages.CloseSession(session=session, abort=abort, release=release)
     return _message(protocol.SESSION_CLOSE, message, messages.SessionLeft, idempotent=False)
 
 
