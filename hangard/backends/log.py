@@ -13,6 +13,7 @@ import mmap
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,15 @@ from hangard.encoding import log as encoding
 from hangard.encoding.log import HEADER_BYTES, log_header, log_number
 from hangard.errors import Closed, Corrupt
 from hangard.limits import LOG_BYTES_MAX
+
+
+class Records(NamedTuple):
+    """Payloads of log records, ragged: payload i is ``blob[ends[i-1]:ends[i]]``."""
+
+    blob: bytes
+    ends: npt.NDArray[np.uint64]
+    crcs: Checksums
+    shape_ids: npt.NDArray[np.uint32]
 
 
 class Log:
@@ -79,6 +89,21 @@ class Log:
         """Store tree nodes, ragged; their specs (n, 32). Errors: as ``append``."""
         return self._append(
             lambda offset: pack_ragged(KIND_NODE, self.number, offset, blob, ends, digests)
+        )
+
+    def append_records(self, kind: int, digests: Bytes, records: Records) -> Bytes:
+        """Store records of another log, of KIND_SAMPLE or KIND_NODE; their specs (n, 32)."""
+        return self._append(
+            lambda offset: pack_ragged(
+                kind,
+                self.number,
+                offset,
+                records.blob,
+                records.ends,
+                digests,
+                records.crcs,
+                shape_ids=records.shape_ids,
+            )
         )
 
     def _append(self, pack: Callable[[int], tuple[bytes, Bytes]]) -> Bytes:

@@ -13,6 +13,7 @@ from hangard.encoding.records import (
     CommandRecord,
     ReflogEntry,
     SessionRecord,
+    decode_record,
     encode_record,
     encode_shape,
 )
@@ -52,6 +53,21 @@ class WriteTables(ReadTables):
         digest = object_digest(kind, record)
         self.txn.put(digest, kind + record, db=self.databases.objects, overwrite=False)
         return digest
+
+    def delete_object(self, digest: Digest) -> bool:
+        """Whether there was one."""
+        return bool(self.txn.delete(digest, db=self.databases.objects))
+
+    def prune_reflog(self, before_ns: int) -> int:
+        """Deletes the entries older than that, from the oldest on; how many."""
+        count = 0
+        with self.txn.cursor(db=self.databases.reflog) as cursor:
+            while cursor.first():
+                if decode_record(ReflogEntry, cursor.value()).time_ns >= before_ns:
+                    break
+                cursor.delete()
+                count += 1
+        return count
 
     def put_specs(self, digests: Bytes, specs: Bytes) -> None:
         """Index entries: digests (n, 32), specs (n, 32). An entry that is there is replaced."""

@@ -10,6 +10,9 @@ Errors   NoSpace; Corrupt (``damaged-run``).
 Order    an entry is looked for among the fresh, the recent and the runs, and moves in the same
          direction, into the new place before it leaves the old one; so a look-up, which takes no
          lock, never misses one that moves.
+Hidden   entries that point into a file which is about to go count as absent from one moment to the
+         next (``hide``), are left out of every run written later, and then of the old ones
+         (``rewrite``). What is added for their digests meanwhile points elsewhere, and counts.
 """
 
 from __future__ import annotations
@@ -22,13 +25,20 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from hangard_ext.recordspec import unpack_many
 from hangard_ext.runmerge import merge_runs
 from hangard_ext.runs import Run
 from hangard_ext.runwriter import sort_entries
 from hangard_ext.table import Table
 
 from hangard.index.merging import plan_merge
-from hangard.index.runfiles import RunDisk, run_pieces, write_run_file
+from hangard.index.runfiles import (
+    PIECE_ENTRIES,
+    RunDisk,
+    run_pieces,
+    shown_pieces,
+    write_run_file,
+)
 from hangard.limits import (
     INDEX_FRESH_ENTRIES_MAX,
     INDEX_RECENT_ENTRIES_MAX,
@@ -78,6 +88,8 @@ class Index:
         self._fresh = Table()
         self._added = 0  # calls of `add`
         self._recent = Table()
+        self._hidden: npt.NDArray[np.uint32] = np.empty(0, np.uint32)  # numbers of files
+        self._merging = threading.Lock()  # one change of the list of runs at a time
         self._open: tuple[OpenRun, ...] = ()  # the oldest first
         self._runs = MappedRuns()  # the same runs, the newest first
 
@@ -91,7 +103,10 @@ class Index:
 
     def find(self, digest: bytes) -> bytes | None:
         """The spec of one digest, or None."""
-        return self._fresh.find(digest) or self._recent.find(digest) or self._runs.find(digest)
+        spec = self._fresh.find(digest) or self._recent.find(digest) or self._runs.find(digest)
+        if spec is not None and len(self._hidden) and _segment_of(spec) in self._hidden:
+            return None
+        return spec
 
     def find_many(self, digests: Bytes) -> tuple[Bytes, npt.NDArray[np.bool_]]:
         """Specs (n, 32) of digests (n, 32), zeros for the absent ones, and which were found."""
@@ -103,7 +118,50 @@ class Index:
             hits += self._recent.find_many(digests, specs, found)
         if hits < len(digests):
             self._runs.find_many(digests, specs, found)
+        if len(self._hidden):
+            hidden = self.is_hidden(specs) & found.view(np.bool_)
+            specs[hidden] = 0
+            found[hidden] = 0
         return specs, found.view(np.bool_)
+
+    def is_hidden(self, specs: Bytes) -> npt.NDArray[np.bool_]:
+        """Which of specs (n, 32) point into a hidden file."""
+        return np.isin(unpack_many(np.ascontiguousarray(specs))["segment"], self._hidden)
+
+    def hide(self, numbers: Sequence[int]) -> None:
+        """Let entries that point into the files with these numbers count as absent. All of them
+        must be in LMDB or in runs, and nothing may be appended to those files."""
+        self._hidden = np.union1d(self._hidden, np.array(numbers, np.uint32)).astype(np.uint32)
+
+    def show(self, numbers: Sequence[int]) -> None:
+        """Let them count again; or, when no entry is left that points there, forget about them."""
+        self._hidden = np.setdiff1d(self._hidden, np.array(numbers, np.uint32))
+
+    def hidden_recent(self) -> tuple[Bytes, Bytes]:
+        """Digests and specs (n, 32) of LMDB's entries that are hidden."""
+        digests, specs = self._recent.items()
+        hidden = self.is_hidden(specs)
+        return digests[hidden], specs[hidden]
+
+    def forget_recent(self, digests: Bytes, specs: Bytes) -> None:
+        """These are in LMDB no more."""
+        self._recent.discard_many(np.ascontiguousarray(digests), np.ascontiguousarray(specs))
+
+    def current_entries(self) -> Iterator[tuple[Bytes, Bytes]]:
+        """All entries that count, in pieces; one that moves meanwhile may come twice."""
+        sources = [self._fresh.items(), self._recent.items()]
+        for digests, specs in sources:
+            for begin in range(0, len(digests), PIECE_ENTRIES):
+                piece = slice(begin, begin + PIECE_ENTRIES)
+                yield self._that_count(digests[piece], specs[piece])
+        for opened in self._open:
+            for begin in range(0, len(opened.run), PIECE_ENTRIES):
+                yield self._that_count(*opened.run.items(begin, PIECE_ENTRIES))
+
+    def _that_count(self, digests: Bytes, specs: Bytes) -> tuple[Bytes, Bytes]:
+        known, found = self.find_many(digests)
+        count = found & (known == specs).all(axis=1)
+        return np.ascontiguousarray(digests[count]), np.ascontiguousarray(specs[count])
 
     def add(self, digests: Bytes, specs: Bytes) -> None:
         """New entries, in any order; of equal digests the newest counts."""
@@ -134,6 +192,9 @@ class Index:
         The transaction that names it also empties LMDB's index. Errors: NoSpace.
         """
         digests, specs = self._recent.items()
+        if len(self._hidden):
+            kept = ~self.is_hidden(specs)
+            digests, specs = digests[kept], specs[kept]
         digests, specs = sort_entries(
             np.concatenate([digests, pending.digests]), np.concatenate([specs, pending.specs])
         )
@@ -172,6 +233,10 @@ class Index:
         the new file is left alone, since nobody knows whether it is named.
         Errors: NoSpace; Corrupt (``damaged-run``), the index is then to be rebuilt.
         """
+        with self._merging:
+            return self._merge(take_number, publish)
+
+    def _merge(self, take_number: Callable[[], int], publish: Publish) -> bool:
         runs = self._open
         group = plan_merge([len(opened.run) for opened in runs])
         if group is None:
@@ -200,6 +265,41 @@ class Index:
         for name in replaced:
             self._disk.unlink(self._directory / name)
         return True
+
+    def rewrite(self, take_number: Callable[[], int], publish: Publish) -> None:
+        """Write every run anew that holds hidden entries, without them.
+
+        ``publish`` as for ``merge``. Runs that are written meanwhile hold none.
+        Errors: NoSpace; Corrupt (``damaged-run``).
+        """
+        with self._merging:
+            for opened in self._open:
+                with _damage_as_corrupt((opened,)):
+                    opened.run.verify()
+                    entries = sum(len(specs) for _, specs in self._shown(opened.run))
+                    if entries == len(opened.run):
+                        continue
+                self._rewrite(opened, entries, take_number(), publish)
+
+    def _rewrite(self, old: OpenRun, entries: int, number: int, publish: Publish) -> None:
+        path = run_path(number)
+        pieces = shown_pieces(self._shown(old.run), number, old.run.sequence, entries)
+        with _damage_as_corrupt((old,)):
+            length = write_run_file(self._disk, self._directory / path, pieces, entries)
+        record = FileRecord(
+            "run", number, "sealed", length_bytes=length, entries=entries, level=old.record.level
+        )
+        if not publish(path, record, (old.path,)):
+            raise AssertionError(f"{old.path} is in use and not named")
+        self._replace_runs((old.path,), OpenRun(path, record, open_run(self._directory / path)))
+        self._disk.unlink(self._directory / old.path)
+
+    def _shown(self, run: Run) -> Iterator[tuple[Bytes, Bytes]]:
+        """A run's entries that are not hidden, in pieces."""
+        for begin in range(0, len(run), PIECE_ENTRIES):
+            digests, specs = run.items(begin, PIECE_ENTRIES)
+            kept = ~self.is_hidden(specs)
+            yield digests[kept], specs[kept]
 
     def _replace_runs(self, replaced: tuple[str, ...], new: OpenRun) -> None:
         with self._lock:
@@ -241,6 +341,10 @@ class Index:
         """Let go of the runs; may be called twice."""
         with self._lock:
             self._open, self._runs = (), MappedRuns()
+
+
+def _segment_of(spec: bytes) -> int:
+    return int.from_bytes(spec[4:8], "little")
 
 
 @contextmanager

@@ -40,6 +40,17 @@ def run_pieces(number: int, digests: Bytes, specs: Bytes) -> Iterator[bytes]:
     yield writer.finish()
 
 
+def shown_pieces(
+    blocks: Iterable[tuple[Bytes, Bytes]], number: int, sequence: int, entries: int
+) -> Iterator[bytes]:
+    """The bytes of a run of ``entries`` entries, given in ascending order in blocks."""
+    writer = RunWriter(number, sequence, entries)
+    for digests, specs in blocks:
+        if len(digests):
+            yield writer.add(np.ascontiguousarray(digests), np.ascontiguousarray(specs))
+    yield writer.finish()
+
+
 def write_run_file(disk: RunDisk, path: Path, pieces: Iterable[bytes], entries: int) -> int:
     """Write a run's pieces; the file and its name are durable on return. Its length in bytes.
 

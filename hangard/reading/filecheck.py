@@ -22,6 +22,7 @@ from hangard.model.directory import LOG, RUNS, SEGMENTS, rows_path
 from hangard.model.files import FileRecord
 from hangard.model.findings import Finding
 from hangard.reading.environment import Environment
+from hangard.reading.reachable import Reads
 from hangard.reading.runs import open_run
 from hangard.reading.tables import Bytes
 
@@ -30,7 +31,7 @@ RUN_ENTRIES = 262_144  # read at once
 Report = Callable[[Finding], None]
 
 
-def listed_files(env: Environment) -> dict[str, FileRecord]:
+def listed_files(env: Reads) -> dict[str, FileRecord]:
     """The files that the database names now, without those that are about to go."""
     with env.read() as tables:
         return {path: record for path, record in tables.files() if record.state != "dropped"}

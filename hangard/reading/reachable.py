@@ -7,7 +7,9 @@ A walk reads each object and node once, checks it, and goes on behind what is da
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from hangard_ext.digest import digest_derived
@@ -19,14 +21,20 @@ from hangard.model.commit import Digest
 from hangard.model.findings import Finding
 from hangard.model.schema import Schema
 from hangard.reading.digestset import DigestSet
-from hangard.reading.environment import Environment
 from hangard.reading.nodes import StoredNodes
-from hangard.reading.tables import Bytes
+from hangard.reading.tables import Bytes, ReadTables
 from hangard.tree.store import EMPTY_ROOT, NODE_CONTEXT
 
 GATHERED_MAX = 8192  # digests of leaves that are entered in the set at once
 
 Leaf = Callable[["Place", Node], None]
+
+
+class Reads(Protocol):
+    """A database, open for reading or writing."""
+
+    def read(self) -> AbstractContextManager[ReadTables]:
+        """A read transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ class Walk:
     leaf that is read. ``report`` gets what is missing or damaged.
     """
 
-    env: Environment
+    env: Reads
     stored: StoredNodes
     report: Callable[[Finding], None]
     progress: Callable[[int], None] = lambda nodes: None
@@ -229,11 +237,16 @@ def _children(node: Node) -> Iterator[_Step]:
         )
 
 
-def stored_roots(env: Environment) -> list[Root]:
-    """What the database names: branches, tags, the reflog, sessions."""
-    with env.read() as tables:
+def stored_roots(env: Reads, tables: ReadTables | None = None, *, reflog_ns: int = 0) -> list[Root]:
+    """What the database names: branches, tags, the reflog, sessions.
+
+    ``tables``: within this transaction. Entries of the reflog before ``reflog_ns`` do not count.
+    """
+    with nullcontext(tables) if tables is not None else env.read() as tables:
         roots = [Root(name, digest) for name, digest in tables.refs() if digest]
         for entry in tables.reflog():
+            if entry.time_ns < reflog_ns:
+                continue
             roots += [Root("reflog", digest) for digest in (entry.before, entry.after) if digest]
         for session in tables.sessions():
             if session.base:

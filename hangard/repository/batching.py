@@ -40,7 +40,7 @@ class Batcher:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._claims = ClaimTable(storage.find_many)
+        self._claims = ClaimTable(storage.find_many, storage.usage)
 
     def store(
         self, schema: Schema, blob: bytes, ends: Ends, rows: npt.NDArray[np.uint8]

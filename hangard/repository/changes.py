@@ -20,7 +20,7 @@ from hangard.repository.batching import Counts
 from hangard.repository.staging import ChangeBlock, Ends
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Prepared:
     """Rows of one column that are stored and wait to be staged."""
 

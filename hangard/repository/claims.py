@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from hangard_ext.table import Table
 
+from hangard.repository.usage import Usage
+
 Digests = npt.NDArray[np.uint8]
 Finder = Callable[[Digests], tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]]
 
@@ -31,9 +33,11 @@ class Claim:
 class ClaimTable:
     """Digests being written at this moment. Thread-safe."""
 
-    def __init__(self, find_many: Finder) -> None:
+    def __init__(self, find_many: Finder, usage: Usage | None = None) -> None:
+        """``usage`` gets to know every digest that was found or claimed."""
         self._find_many = find_many
-        self._lock = threading.Lock()
+        self._usage = usage or Usage()
+        self._lock = self._usage.lock
         self._table = Table()
         self._claims: dict[int, Claim] = {}
         self._next_number = 1
@@ -45,6 +49,7 @@ class ClaimTable:
         the claims of others that hold some of the rest.
         """
         with self._lock:
+            self._usage.note(digests)
             _, stored = self._find_many(digests)
             absent = np.flatnonzero(~stored)
             wanted = digests if len(absent) == len(digests) else digests[absent]

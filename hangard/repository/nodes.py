@@ -43,7 +43,7 @@ class Nodes:
     def put_many(self, digests: Digests, blob: bytes, ends: npt.NDArray[np.uint64]) -> None:
         """Store nodes that are not stored yet. Errors: NoSpace."""
         self._cache.add_many(digests, blob, ends)
-        _, found = self._storage.find_many(digests)
+        found = self._storage.find_used(digests)
         if found.any():
             absent = np.flatnonzero(~found)
             starts = np.concatenate([np.zeros(1, np.uint64), ends[:-1]])

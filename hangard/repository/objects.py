@@ -22,6 +22,11 @@ class Objects:
         self.tree = lru_cache(OBJECTS_CACHED_MAX)(self._tree)
         self.schema = lru_cache(OBJECTS_CACHED_MAX)(self._schema)
 
+    def forget(self) -> None:
+        """Some may have been deleted."""
+        for remembered in (self.commit, self.tree, self.schema):
+            remembered.cache_clear()
+
     def commit_tree(self, digest: Digest) -> Tree:
         """The tree of a commit."""
         return self.tree(self.commit(digest).tree)

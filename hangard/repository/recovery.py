@@ -33,7 +33,7 @@ from hangard.model.directory import (
     journal_path,
 )
 from hangard.model.files import FileKind, FileRecord
-from hangard.repository.reindexing import reindex_if_damaged
+from hangard.repository.reindexing import finish_drops, reindex_if_damaged
 from hangard.repository.storage import SYNC_FAILED
 from hangard.repository.takeover import Takeover
 
@@ -68,6 +68,7 @@ def recover(env: WritableEnvironment, disk: Disk, hdf5: Hdf5Writer, boot_id: byt
     Errors: Corrupt (``missing-file``) when a log or segment that LMDB names is missing.
     """
     directory = env.directory
+    finish_drops(env, disk)
     reindex_if_damaged(env, disk)
     with env.read() as tables:
         known = dict(tables.files())

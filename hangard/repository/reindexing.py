@@ -11,6 +11,7 @@ from hangard.db.environment import WritableEnvironment
 from hangard.errors import Corrupt
 from hangard.index.rebuild import Rebuilt, rebuild
 from hangard.limits import MIB
+from hangard.model.directory import rows_path
 from hangard.reading.runs import open_run
 
 # A file of this name marks that a run was found damaged: the next life makes the index again.
@@ -27,7 +28,27 @@ def rebuild_index(path: str | Path, disk: Disk | None = None) -> Rebuilt:
     Errors: NoRepository, Busy (``repository-locked``), NoSpace.
     """
     with WritableEnvironment(path) as env:
+        finish_drops(env, disk or Disk())
         return reindex(env, disk or Disk())
+
+
+def finish_drops(env: WritableEnvironment, disk: Disk) -> None:
+    """Remove files that the last life had dropped, but not unlinked yet."""
+    with env.read() as tables:
+        dropped = tuple(path for path, record in tables.files() if record.state == "dropped")
+    if not dropped:
+        return
+    remove_files(env.directory, disk, dropped)
+    with env.write() as tables:
+        for path in dropped:
+            tables.delete_file(path)
+
+
+def remove_files(directory: Path, disk: Disk, paths: tuple[str, ...]) -> None:
+    """Unlink data files with what lies beside them."""
+    for path in paths:
+        disk.unlink(directory / path)
+        disk.unlink(directory / rows_path(path))
 
 
 def reindex_if_damaged(env: WritableEnvironment, disk: Disk) -> None:

@@ -54,6 +54,7 @@ from hangard.repository.session import Session
 from hangard.repository.session_registry import SessionRegistry
 from hangard.repository.staging import Digests, Ends
 from hangard.repository.storage import Checkpoint, Storage
+from hangard.repository.upkeep import Upkeep
 from hangard.wire.merging import MergeRequest, MergeResult
 from hangard.wire.messages import CommitRequest, CommitResult, SessionInfo
 
@@ -149,6 +150,22 @@ class Repository:
             clock,
         )
 
+        self.upkeep = Upkeep(
+            env,
+            disk,
+            self._storage,
+            self._index,
+            self._writer,
+            sessions=self._sessions,
+            objects=self._objects,
+            clock=clock,
+        )
+
+    def in_flight(self) -> AbstractContextManager[None]:
+        """Around work that finds or writes nodes and samples which a ref names when it is over:
+        gc keeps them (hangard.repository.usage)."""
+        return self._storage.usage.in_flight()
+
     # Sessions (hangard.repository.session_registry says what each does)
 
     def open_session(
@@ -217,7 +234,9 @@ class Repository:
         """Hash, deduplicate and store a batch; see Session.prepare_rows."""
         session = self.session(identity)
         session.check_room()
-        prepared = session.prepare_rows(self._batcher, column, blob, ends, dtype, shape, rows)
+        with self._storage.usage.in_flight():
+            prepared = session.prepare_rows(self._batcher, column, blob, ends, dtype, shape, rows)
+            self._storage.usage.hold(prepared)
         with self._lock:
             self._counts += prepared.counts
         if self._index.wants_checkpoint:
@@ -281,7 +300,8 @@ class Repository:
         """Merge, revert or cherry-pick. Errors: as Merger.carry_out; UnknownSession."""
         self._check_open()
         session = self.session(request.session) if request.session else None
-        return self._merging.carry_out(request, session)
+        with self.in_flight():
+            return self._merging.carry_out(request, session)
 
     # Branches
 

@@ -6,6 +6,9 @@ import secrets
 import threading
 from collections.abc import Iterable
 
+import numpy as np
+import numpy.typing as npt
+
 from hangard.backends.disk import Disk
 from hangard.db.environment import WritableEnvironment
 from hangard.db.writer import Writer
@@ -204,6 +207,21 @@ class SessionRegistry:
             return
         if branch is None or holder.branch == branch:
             raise leased_elsewhere(holder)
+
+    def staged_digests(self) -> list[npt.NDArray[np.uint8]]:
+        """The digests (n, 32) of all samples that sessions have staged."""
+        with self._lock:
+            sessions = list(self._sessions.values())
+        found = []
+        for session in sessions:
+            for column in session.staged_columns().values():
+                found.append(column.changes().digests)
+        return found
+
+    def bases(self) -> list[Digest]:
+        """The commits from which sessions go out."""
+        with self._lock:
+            return [session.base for session in self._sessions.values() if session.base]
 
     def close(self) -> None:
         """Close all sessions as they are; their journals stay."""

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from hangard_ext.digest import crc32c_many
 
 from hangard.backends.disk import Disk
-from hangard.backends.log import Log
+from hangard.backends.log import Log, Records
 from hangard.backends.segment import Segment, SegmentLost
 from hangard.db.tables import WriteTables
 from hangard.errors import Closed, HangardError
@@ -37,6 +37,7 @@ from hangard.model.directory import (
 )
 from hangard.model.files import FileKind, FileRecord
 from hangard.model.schema import Schema
+from hangard.repository.usage import Usage
 
 Bytes = npt.NDArray[np.uint8]
 SegmentFactory = Callable[[Schema, int], Segment]
@@ -115,6 +116,7 @@ class Storage:
         self._create_segment = create_segment
         self._next_number = next_number
         self._next_write = 0
+        self.usage = Usage()
         self._lock = threading.RLock()
         self._open: dict[tuple[Any, ...], OpenFile] = {}
         self._retired: list[OpenFile] = []
@@ -127,6 +129,12 @@ class Storage:
     def find_many(self, digests: Bytes) -> tuple[Bytes, npt.NDArray[np.bool_]]:
         """Specs (n, 32) of digests (n, 32) and whether each was found."""
         return self._index.find_many(digests)
+
+    def find_used(self, digests: Bytes) -> npt.NDArray[np.bool_]:
+        """Which of these are stored; who asks counts on them from now on."""
+        with self.usage.lock:
+            self.usage.note(digests)
+            return self._index.find_many(digests)[1]
 
     def write_rows(self, schema: Schema, digests: Bytes, rows: Bytes) -> None:
         """Store rows (n, sample bytes) under their digests; they are in the index on return.
@@ -155,6 +163,12 @@ class Storage:
         with self._writing(("log",), self._create_log) as log:
             assert isinstance(log, Log)
             self._index.add(digests, log.append_nodes(digests, blob, ends))
+
+    def write_records(self, kind: int, digests: Bytes, records: Records) -> None:
+        """Write what lies in a log into another one as it is; see Log.append_records."""
+        with self._writing(("log",), self._create_log) as log:
+            assert isinstance(log, Log)
+            self._index.add(digests, log.append_records(kind, digests, records))
 
     def checkpoint(self) -> Checkpoint:
         """Make everything that the index holds durable; only the writer's thread calls this.
@@ -248,6 +262,13 @@ class Storage:
         """Files that recovery sealed; the next checkpoint names them."""
         with self._lock:
             self._recovered.update(files)
+
+    def retire_before(self, time_s: float) -> None:
+        """Let the next checkpoint seal files that nothing was written to since then."""
+        with self._lock:
+            for key, file in list(self._open.items()):
+                if not file.in_flight and file.segment.path.stat().st_mtime <= time_s:
+                    self._retired.append(self._open.pop(key))
 
     def retire_all(self) -> None:
         """Let the next checkpoint seal every file; used when the repository closes."""

@@ -1,0 +1,46 @@
+"""The maintenance of one open repository: gc and purge, one at a time, beside all else."""
+
+from __future__ import annotations
+
+from hangard.backends.disk import Disk
+from hangard.db.environment import WritableEnvironment
+from hangard.db.writer import Writer
+from hangard.index import Index
+from hangard.repository.clock import Clock
+from hangard.repository.collecting import Collector
+from hangard.repository.dropping import Dropper
+from hangard.repository.maintaining import Maintenance
+from hangard.repository.objects import Objects
+from hangard.repository.session_registry import SessionRegistry
+from hangard.repository.storage import Storage
+
+
+class Upkeep:
+    """``maintenance`` is the lock that all share, and tells how far the work is."""
+
+    def __init__(
+        self,
+        env: WritableEnvironment,
+        disk: Disk,
+        storage: Storage,
+        index: Index,
+        writer: Writer,
+        *,
+        sessions: SessionRegistry,
+        objects: Objects,
+        clock: Clock,
+    ) -> None:
+        self.maintenance = Maintenance()
+        self.dropper = Dropper(env.directory, disk, storage, index, writer)
+        collector = Collector(
+            env,
+            storage,
+            index,
+            writer,
+            self.dropper,
+            sessions=sessions,
+            objects=objects,
+            clock=clock,
+            maintenance=self.maintenance,
+        )
+        self.gc = collector.collect
