@@ -39,7 +39,7 @@ from hangard_client.overlay import Overlay
 from hangard_client.remote import RemoteTree
 from hangard_client.schemas import changed_backend, new_schema
 from hangard_client.sender import Sender
-from hangard_client.staging import Staging, Start
+from hangard_client.staging import ColumnDefaults, Staging, Start
 
 T = TypeVar("T", bound="AsyncCheckout | AsyncWriteCheckout")
 
@@ -116,12 +116,13 @@ class AsyncWriteCheckout(AsyncSessionMerging):
         resumed: bool,
         autocommit: str | None,
         lease: Lease | None = None,
+        column_defaults: ColumnDefaults = dict,
     ) -> None:
         self.branch = sender.state.info.branch
         self.session = sender.session
         self._reader = reader
         self._sender = sender
-        self._staging = Staging(sender, start, shared=resumed)
+        self._staging = Staging(sender, start, shared=resumed, column_defaults=column_defaults)
         self._find_author = find_author
         self._autocommit = autocommit
         self._lease = lease
@@ -185,7 +186,15 @@ class AsyncWriteCheckout(AsyncSessionMerging):
         None to choose by the shape (hangard.model.options).
         Errors: InvalidRequest, InvalidType, AlreadyExists.
         """
-        schema = new_schema(name, shape, dtype, prototype, backend, backend_options)
+        schema = new_schema(
+            name,
+            shape,
+            dtype,
+            prototype,
+            backend,
+            backend_options,
+            defaults=self._staging.column_defaults(),
+        )
         if name in self:
             raise AlreadyExists(f"column {name!r} exists", code="column-exists", column=name)
         await self._change_column("add", name, schema)
@@ -206,7 +215,12 @@ class AsyncWriteCheckout(AsyncSessionMerging):
         backend_options: Mapping[str, Any] | None = None,
     ) -> None:
         """Store later samples of a column another way. Errors: UnknownColumn, InvalidRequest."""
-        schema = changed_backend(self._staging.schema(name), backend, backend_options)
+        schema = changed_backend(
+            self._staging.schema(name),
+            backend,
+            backend_options,
+            self._staging.column_defaults(),
+        )
         await self._change_column("change", name, schema)
 
     async def flush(self) -> None:

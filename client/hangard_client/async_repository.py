@@ -14,9 +14,11 @@ from hangard.errors import Closed, HangardError, InvalidRequest, NoRepository, U
 from hangard.reading.differences import ColumnChanges
 from hangard.reading.snapshot import RepositoryReader
 from hangard.wire import leases, requests
+from hangard.wire.endpoint import read_endpoint
 from hangard.wire.messages import OpenSession, SessionInfo
 from hangard_client import starting
 from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, Opening
+from hangard_client.async_configuration import AsyncConfiguration
 from hangard_client.async_integrity import AsyncIntegrity
 from hangard_client.async_merging import AsyncMerging
 from hangard_client.commit_arguments import checked_message
@@ -30,7 +32,7 @@ from hangard_client.staging import Start
 BRANCHES_SHOWN_MAX = 10  # that an error names
 
 
-class AsyncRepository(AsyncIntegrity, AsyncMerging):
+class AsyncRepository(AsyncIntegrity, AsyncMerging, AsyncConfiguration):
     """A repository. Reading touches files only; what writes or controls asks its daemon, which is
     started if there is none.
 
@@ -331,6 +333,7 @@ class AsyncRepository(AsyncIntegrity, AsyncMerging):
             resumed=session is not None or name is not None,
             autocommit=autocommit,
             lease=lease,
+            column_defaults=self.column_defaults,
         )
 
     def _branch_name(self, revision: Revision | None) -> str:
@@ -351,7 +354,9 @@ class AsyncRepository(AsyncIntegrity, AsyncMerging):
         return lease
 
     def _find_author(self) -> tuple[str, str]:
-        return find_author(*self._author, repository=self.reader().config())
+        endpoint = read_endpoint(self.path)
+        daemon = endpoint.config if endpoint is not None else None
+        return find_author(*self._author, repository=self.reader().config(), daemon=daemon)
 
 
 def _user() -> str:

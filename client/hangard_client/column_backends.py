@@ -79,7 +79,9 @@ class AsyncBackendChange(StagedBackendFacts):
         Errors: InvalidRequest, InvalidType, naming the option and its legal values.
         """
         given = one_spec(backend, backend_opts, spec)
-        schema = changed_backend(self.schema, given, backend_options)
+        schema = changed_backend(
+            self.schema, given, backend_options, self._staging.column_defaults()
+        )
         await self._staging.change_column("change", self._buffer.column, schema)
 
 

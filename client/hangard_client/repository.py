@@ -14,6 +14,7 @@ from hangard_client import starting
 from hangard_client.async_checkouts import AsyncWriteCheckout
 from hangard_client.async_repository import AsyncRepository
 from hangard_client.checkouts import Checkout, WriteCheckout
+from hangard_client.configuration import Configuration
 from hangard_client.history import CommitDigest, LogEntry, Revision
 from hangard_client.integrity import Integrity
 from hangard_client.merging import Merging
@@ -22,7 +23,7 @@ from hangard_client.portal import Portal
 T = TypeVar("T")
 
 
-class Repository(Integrity, Merging):
+class Repository(Integrity, Merging, Configuration):
     """A repository. Reading touches files only; what writes or controls asks its daemon, which is
     started if there is none. Many threads may use it.
 

@@ -25,6 +25,7 @@ def new_schema(
     kind: Kind = "ndarray",
     variable_shape: bool = False,
     contains_subsamples: bool = False,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Schema:
     """The schema of a new column.
 
@@ -52,7 +53,12 @@ def new_schema(
         )
     normal = normal_shape(shape)
     code, options = resolve_backend(
-        backend, backend_options, shape=normal, kind=kind, variable_shape=variable_shape
+        backend,
+        backend_options,
+        shape=normal,
+        kind=kind,
+        variable_shape=variable_shape,
+        defaults=defaults,
     )
     return make_schema(
         dtype=dtype,
@@ -69,6 +75,7 @@ def changed_backend(
     schema: Schema,
     backend: str | Mapping[str, Any] | None,
     backend_options: Mapping[str, Any] | None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Schema:
     """The same column stored another way. Errors: InvalidRequest, InvalidType."""
     code, options = resolve_backend(
@@ -77,5 +84,6 @@ def changed_backend(
         shape=schema.shape,
         kind=schema.kind,
         variable_shape=schema.variable_shape,
+        defaults=defaults,
     )
     return replace(schema, backend=code, backend_options=tuple(sorted(options.items())))

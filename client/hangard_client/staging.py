@@ -42,6 +42,7 @@ class Post(Protocol):
     def result(self) -> None: ...
 
 
+ColumnDefaults = Callable[[], dict[str, Any]]
 ColumnChange = Literal["add", "change", "remove"]
 Start = Callable[[Coroutine[Any, Any, None]], Post]
 
@@ -50,14 +51,23 @@ class Staging:
     """One client's side of a session. Thread-safe.
 
     ``start`` runs a coroutine on the connection's loop and gives its future.
+    ``column_defaults``: what is configured of columns, read when one is made or changed.
     ``shared``: others may stage in this session, so it is always asked what is staged.
     """
 
-    def __init__(self, sender: Sender, start: Start, *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        start: Start,
+        *,
+        shared: bool = False,
+        column_defaults: ColumnDefaults = dict,
+    ) -> None:
         self.sender = sender
         self.lock = threading.RLock()
         self.posts: deque[Post] = deque()
         self._start = start
+        self.column_defaults = column_defaults
         self._shared = shared
         self._refusal: Closed | None = None
         self._columns: dict[str, StagedColumn] = dict(sender.state.columns)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from hangard.config import KEYS, variable_of
 from hangard.errors import Busy, InvalidRequest, PermissionDenied, Unavailable
 from hangard.wire.endpoint import Endpoint, read_endpoint
 from hangard.wire.messages import ErrorMessage
@@ -207,8 +208,10 @@ def _endpoint_of(report: bytes) -> Endpoint | None:
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment, fit for another working directory."""
-    environment = dict(os.environ)
+    """This process's environment, fit for another working directory and other clients."""
+    # Settings of one client's environment are not those of all that the daemon will serve.
+    own = set(map(variable_of, KEYS))
+    environment = {name: value for name, value in os.environ.items() if name not in own}
     paths = environment.get("PYTHONPATH")
     if paths:
         absolute = [os.path.abspath(path) for path in paths.split(os.pathsep) if path]

@@ -23,6 +23,7 @@ VERBS = {
     "checkout": "checkout",
     "column": "column",
     "commit": "commit",
+    "config": "config",
     "demo": "demo.command",
     "diff": "diff",
     "import": "importing.command",

@@ -25,6 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--report-fd", type=int, help="where to write the endpoint, or an error")
     parser.add_argument("--create", action="store_true", help="make the repository first")
     parser.add_argument("--branch", default="main", help="the first branch of a new repository")
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="NAME=VALUE", help="a setting"
+    )
     options = parser.parse_args(arguments)
     if options.detach:
         # Before anything heavy is imported: threads do not survive a fork.
@@ -62,16 +65,24 @@ def _serve(options: argparse.Namespace, report: Report) -> None:
 
     from hangard.daemon.events import EventLog
     from hangard.daemon.serve import serve
+    from hangard.model.configuration import daemon_settings
     from hangard.repository.repository import Repository
 
     _allow_descriptors()
+    config = daemon_settings(options.config)
     if options.create:
         Repository.create(options.path, branch=options.branch)
     events = EventLog(options.log)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(
-                serve(options.path, events=events, idle_s=options.idle_s, on_ready=report.ready)
+                serve(
+                    options.path,
+                    events=events,
+                    idle_s=options.idle_s,
+                    on_ready=report.ready,
+                    config=config,
+                )
             )
     except Exception as error:
         events.write("failed", level="error", error=repr(error))

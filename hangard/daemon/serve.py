@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from hangard import __version__
 from hangard.daemon import place
 from hangard.daemon.allocator import keep_freed_memory
 from hangard.daemon.changes import ChangeHandlers
+from hangard.daemon.configuration import ConfigurationHandlers
 from hangard.daemon.connection import Connections
 from hangard.daemon.events import EventHandler, EventLog
 from hangard.daemon.leases import LeaseHandlers
@@ -31,7 +32,7 @@ from hangard.limits import (
     REQUEST_BODY_BYTES_MAX,
 )
 from hangard.repository.repository import Repository
-from hangard.wire import merging, messages, protocol
+from hangard.wire import configuration, merging, messages, protocol
 from hangard.wire.endpoint import Endpoint
 from hangard.wire.leases import LEASE_HOLDER, LEASE_TAKE
 
@@ -47,10 +48,12 @@ async def serve(
     memory_bytes_max: int = MEMORY_BYTES_MAX,
     on_ready: Callable[[Endpoint], None] | None = None,
     catch_signals: bool = True,
+    config: Mapping[str, str] | None = None,
 ) -> None:
     """Serve the repository at ``path`` until a stop request, SIGTERM, SIGINT or idleness.
 
     ``idle_s``    end when nothing was asked for so many seconds; None: never
+    ``config``    settings of the daemon, the last that count (hangard.config)
     ``on_ready``  called with the endpoint once requests can come
 
     Errors: NoRepository, Busy (``repository-locked``) if another daemon serves it, Corrupt,
@@ -65,7 +68,7 @@ async def serve(
         # What recovery has to tell goes to the log, too.
         repository = await asyncio.to_thread(Repository.open, root)
         service = Service(repository, log, memory_bytes_max=memory_bytes_max)
-        await _serve(service, root, idle_s, on_ready, catch_signals)
+        await _serve(service, root, idle_s, on_ready, catch_signals, dict(config or {}))
     finally:
         logging.getLogger().removeHandler(handler)
         if events is None:
@@ -78,6 +81,7 @@ async def _serve(
     idle_s: float | None,
     on_ready: Callable[[Endpoint], None] | None,
     catch_signals: bool,
+    config: dict[str, str],
 ) -> None:
     loop = asyncio.get_running_loop()
     router, leases = build_router(service)
@@ -92,6 +96,7 @@ async def _serve(
         pid=os.getpid(),
         epoch=service.epoch.hex(),
         version=__version__,
+        config=config,
     )
     signals = _catch_signals(service) if catch_signals else ()
     windows = place.bind(sockets[1])
@@ -143,6 +148,7 @@ def build_router(service: Service) -> tuple[Router, LeaseHandlers]:
     changes = ChangeHandlers(service)
     lookups = LookupHandlers(service)
     reads = ReadHandlers(service)
+    settings = ConfigurationHandlers(service)
     merges = MergeHandlers(service)
     frames = partial(router.frames, memory=service.memory, bytes_max=REQUEST_BODY_BYTES_MAX)
 
@@ -158,6 +164,7 @@ def build_router(service: Service) -> tuple[Router, LeaseHandlers]:
     router.message(LEASE_TAKE, messages.Done, leases.take)
     router.message(protocol.COLUMNS, messages.ColumnRequest, changes.column)
     router.message(merging.MERGE, merging.MergeRequest, merges.merge)
+    router.message(configuration.CONFIG, configuration.SetConfig, settings.set)
     router.message(protocol.FLUSH, messages.FlushRequest, changes.flush)
     frames(protocol.CHANGES, changes.change)
     frames(protocol.COMMIT, changes.commit)

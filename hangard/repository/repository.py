@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from functools import partial
@@ -42,6 +43,7 @@ from hangard.repository.committing import (
     Heads,
     MakeCheckpoint,
 )
+from hangard.repository.configuration import SetConfig
 from hangard.repository.history import is_ancestor
 from hangard.repository.maintenance import RunMerger
 from hangard.repository.merging import Merger
@@ -344,6 +346,11 @@ class Repository:
     def set_head(self, name: str) -> None:
         """Point HEAD at a branch. Errors: UnknownRevision."""
         self._run(SetHead(name))
+
+    def set_config(self, values: Mapping[str, str | None]) -> dict[str, str]:
+        """Make settings, or take them away; all there are then. Errors: InvalidRequest."""
+        result: dict[str, str] = self._run(SetConfig(values))
+        return result
 
     # The whole
 

@@ -15,7 +15,7 @@ FILE_BYTES_MAX = 64 * 1024
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Paths of the two sockets (requests; windows), and who made them."""
+    """Paths of the two sockets (requests; windows), who made them, and the daemon's settings."""
 
     protocol: int
     socket: str
@@ -23,6 +23,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     epoch: str  # hexadecimal
     version: str
+    config: dict[str, str] = {}
 
 
 def read_endpoint(repository: Path) -> Endpoint | None:

@@ -156,6 +156,7 @@ PAIRS = [
             *("close_files", "close_connections", "use_start", "reader"),
             *("read_conflicts", "read_merge_base"),
             *("read_branches", "read_log", "read_checkout", "read_diff"),
+            *("read_levels", "read_config", "column_defaults"),
         },
     ),
     (hangard_client.Checkout, hangard_client.AsyncCheckout, set()),
