@@ -42,6 +42,8 @@ class LookupHandlers:
     def _staged_keys(self, request: messages.StagedKeysRequest) -> list[Any]:
         session = self._service.repository.session(request.session)
         block = session.staged_changes(request.column)
+        if block is not None and request.prefix:
+            block = block.starting_with(request.prefix)
         if block is None or request.start >= len(block):
             total = len(block) if block is not None else 0
             answer = messages.StagedKeysAnswer(count=0, keys_bytes=0, total=total)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from hangard.errors import UnknownColumn
+from hangard.errors import Closed, UnknownColumn
 from hangard.model.commit import Digest
 from hangard.reading.columns import ColumnReader
 from hangard.reading.readers import ReaderMark
@@ -34,7 +35,10 @@ class TreeReader(Mapping[str, ColumnReader]):
         self._entries = {} if self.record is None else repository.tree(self.record.tree)
         self._columns: dict[str, ColumnReader] = {}
         self._mark = None if commit is None else ReaderMark(repository.directory, commit)
-        self._closed = False
+        self._closed = self._released = False
+        if self._mark is not None:
+            # Of a checkout that was forgotten, too, nothing is held back.
+            weakref.finalize(self, self._mark.close).atexit = False
         self.take_mark()
 
     # By identity, as open files are; a Mapping would compare contents and have no hash.
@@ -50,6 +54,8 @@ class TreeReader(Mapping[str, ColumnReader]):
         self.close()
 
     def __getitem__(self, name: str) -> ColumnReader:
+        if self._closed:
+            raise Closed("the checkout is closed")
         column = self._columns.get(name)
         if column is None:
             entry = self._entries.get(name)
@@ -71,14 +77,21 @@ class TreeReader(Mapping[str, ColumnReader]):
 
     def take_mark(self) -> None:
         """Keeps gc from the commit, in this process too if it is a forked child."""
-        if self._mark is not None and not self._closed:
+        if self._mark is not None and not self._released:
             self._mark.take()
 
-    def close(self) -> None:
-        """gc may take what only this commit names. May be called twice."""
-        self._closed = True
+    def release(self) -> None:
+        """gc may take what only this commit names; who reads its columns just now still may."""
+        self._released = True
         if self._mark is not None:
             self._mark.close()
+
+    def close(self) -> None:
+        """As ``release``, and its columns refuse to be read. May be called twice."""
+        self.release()
+        self._closed = True
+        for column in self._columns.values():
+            column.close()
 
 
 def unknown_column(name: object, known: Collection[str]) -> UnknownColumn:

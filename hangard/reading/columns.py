@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from hangard_ext.recordspec import unpack_one
 from hangard_ext.treekey import decode_keys
 
-from hangard.errors import InvalidRequest, UnknownKey
+from hangard.errors import Closed, InvalidRequest, UnknownKey
 from hangard.model.commit import Digest
-from hangard.model.keys import Key, encode_key, encode_keys
+from hangard.model.keys import Key, PackedKeys, encode_key, encode_keys
 from hangard.model.schema import Schema
 from hangard.reading.samples import Array
 from hangard.reading.tables import Bytes
 from hangard.tree.iterate import iterate
 from hangard.tree.search import count
-from hangard.tree.store import corrupt_node
+from hangard.tree.store import NodeSource, corrupt_node
 
 if TYPE_CHECKING:
     from hangard.reading.snapshot import RepositoryReader
@@ -53,6 +53,13 @@ class Location:
     shape_id: int
 
 
+class _ClosedRepository:
+    """What a column reads from when its checkout is closed: no use of it is paid for before."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise Closed("the checkout is closed")
+
+
 class ColumnReader:
     """Samples of a column, read from local files. Many threads may use one."""
 
@@ -68,6 +75,19 @@ class ColumnReader:
         self._shape = schema.shape
         self._nbytes = schema.sample_bytes
         self._read = repository.samples.read_one
+
+    def close(self) -> None:
+        """Everything but what the column is raises Closed from now on. May be called twice."""
+        self._repository = cast("RepositoryReader", _ClosedRepository())
+
+    def check_open(self) -> None:
+        """Errors: Closed."""
+        assert self._repository.nodes is not None
+
+    @property
+    def nodes(self) -> NodeSource:
+        """The nodes that ``root`` leads to. Errors: Closed."""
+        return self._repository.nodes
 
     def __len__(self) -> int:
         return count(self._repository.nodes, self.root)
@@ -96,7 +116,7 @@ class ColumnReader:
         """A new array. Errors: UnknownKey."""
         digest = self.find_digest(key)
         if digest is None:
-            raise self._unknown(key)
+            raise self.unknown(key)
         return self._read(digest, self._dtype, self._shape, self._nbytes)
 
     def find(self, key: Any) -> Array | None:
@@ -113,7 +133,7 @@ class ColumnReader:
         """
         digest = self.find_digest(key)
         if digest is None:
-            raise self._unknown(key)
+            raise self.unknown(key)
         return self._repository.samples.view(digest, self._dtype, self._shape, self._nbytes)
 
     def get_many(
@@ -124,11 +144,23 @@ class ColumnReader:
         Errors: UnknownKey, whose details list the first missing ``keys`` and their ``total``;
         InvalidRequest (``invalid-output``).
         """
-        blob, ends = encode_keys(keys, self._nested)
-        digests, found = self.find_digests(blob, ends)
+        return self.get_packed(encode_keys(keys, self._nested), out)
+
+    def get_packed(self, keys: PackedKeys, out: Array | None = None) -> Array:
+        """As ``get_many``, of packed keys."""
+        digests, found = self.find_digests(*keys)
         if not found.all():
-            raise self._unknown_many(blob, ends, found)
+            raise self._unknown_many(*keys, found)
         return self.read_digests(digests, out)
+
+    def find_packed(self, keys: PackedKeys, default: Any = None) -> list[Any]:
+        """Samples in the order of packed keys, ``default`` for each that is not there."""
+        digests, found = self.find_digests(*keys)
+        samples = [default] * len(found)
+        rows = self.read_digests(np.ascontiguousarray(digests[found]))
+        for i, row in zip(np.flatnonzero(found).tolist(), rows, strict=True):
+            samples[i] = row
+        return samples
 
     def find_digest(self, key: Any) -> Digest | None:
         """The content address of a sample, None if the key is not there."""
@@ -251,7 +283,8 @@ class ColumnReader:
             shape_id=shape_id,
         )
 
-    def _unknown(self, key: Any) -> UnknownKey:
+    def unknown(self, key: Any) -> UnknownKey:
+        """The error for a key that is not there."""
         return UnknownKey(f"no sample {key!r} in column {self.name!r}", keys=[repr(key)], total=1)
 
     def _unknown_many(

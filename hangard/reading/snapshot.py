@@ -86,10 +86,12 @@ class RepositoryReader:
         return self._env
 
     def close(self) -> None:
-        """Views handed out stay valid. May be called twice."""
+        """Closes its checkouts; views handed out stay valid. May be called twice."""
         if not self._closed:
             self._closed = True
             _open_readers.discard(self)
+            for checkout in list(self._checkouts):
+                checkout.close()
             self.files.close()
             self.locations.forget_all()
             self._env.release()

@@ -7,6 +7,7 @@ dictionary entries.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,24 @@ class ChangeBlock:
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    def starting_with(self, prefix: bytes) -> ChangeBlock:
+        """The keys of a sorted block that begin with ``prefix``."""
+        first, stop = (self._position(end) for end in (prefix, prefix + b"\xff"))
+        offset = int(self.ends[first - 1]) if first else 0
+        return ChangeBlock(
+            self.blob[offset : int(self.ends[stop - 1]) if stop else 0],
+            self.ends[first:stop] - np.uint32(offset),
+            self.digests[first:stop],
+        )
+
+    def _position(self, key: bytes) -> int:
+        """How many keys of a sorted block lie before ``key``."""
+
+        def key_at(i: int) -> bytes:
+            return self.blob[int(self.ends[i - 1]) if i else 0 : int(self.ends[i])]
+
+        return bisect_left(range(len(self)), key, key=key_at)
 
     @property
     def memory_bytes(self) -> int:

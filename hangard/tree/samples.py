@@ -6,6 +6,7 @@ passes over those that lie within a sample.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
 import numpy as np
@@ -83,15 +84,11 @@ def joined(blocks: list[Changes]) -> Changes:
 def _position(block: Changes, key: bytes) -> int:
     """How many keys of a sorted block lie before ``key``."""
     blob, ends, _ = block
-    low, high = 0, len(ends)
-    while low < high:
-        middle = (low + high) // 2
-        begin = int(ends[middle - 1]) if middle else 0
-        if blob[begin : int(ends[middle])] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+
+    def key_at(i: int) -> bytes:
+        return blob[int(ends[i - 1]) if i else 0 : int(ends[i])]
+
+    return bisect_left(range(len(ends)), key, key=key_at)
 
 
 def _first(block: Changes, count: int) -> Changes:

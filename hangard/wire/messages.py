@@ -18,6 +18,7 @@ from hangard.model.schema import Kind, Layout, Schema
 
 Name = Annotated[str, msgspec.Meta(max_length=KEY_TEXT_BYTES_MAX)]
 Digest32 = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+PREFIX_BYTES_MAX = 514  # an encoded nested key
 Bytes16 = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -324,11 +325,13 @@ class StagedAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StagedKeysRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask for all staged changes of a column, or a stretch of them, in key order."""
+    """Ask for all staged changes of a column, or a stretch of them, in key order; with ``prefix``
+    for those whose encoded keys begin with it, as all of one sample of a nested column do."""
 
     session: Name
     column: Name
     start: Count = 0
+    prefix: Annotated[bytes, msgspec.Meta(max_length=PREFIX_BYTES_MAX)] = b""
 
 
 class StagedKeysAnswer(msgspec.Struct, frozen=True, kw_only=True):
