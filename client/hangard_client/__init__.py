@@ -43,21 +43,37 @@ from hangard.errors import (
 )
 from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, UncommittedWarning
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
+from hangard_client.async_nested_columns import (
+    AsyncNestedColumn,
+    AsyncNestedWriteColumn,
+    AsyncSubsamples,
+    AsyncWriteSubsamples,
+)
 from hangard_client.async_repository import AsyncRepository
 from hangard_client.checkouts import Checkout, WriteCheckout
 from hangard_client.clashes import Clash
 from hangard_client.columns import Column, WriteColumn
 from hangard_client.history import CommitDigest, LogEntry
 from hangard_client.merge_report import MergeReport
+from hangard_client.nested_columns import (
+    NestedColumn,
+    NestedWriteColumn,
+    Subsamples,
+    WriteSubsamples,
+)
 from hangard_client.repository import Repository
 
 __all__ = [
     "AlreadyExists",
     "AsyncCheckout",
     "AsyncColumn",
+    "AsyncNestedColumn",
+    "AsyncNestedWriteColumn",
     "AsyncRepository",
+    "AsyncSubsamples",
     "AsyncWriteCheckout",
     "AsyncWriteColumn",
+    "AsyncWriteSubsamples",
     "Busy",
     "Checkout",
     "Clash",
@@ -72,12 +88,15 @@ __all__ = [
     "InvalidType",
     "LogEntry",
     "MergeReport",
+    "NestedColumn",
+    "NestedWriteColumn",
     "NoRepository",
     "NoSpace",
     "NotFound",
     "NothingStaged",
     "PermissionDenied",
     "Repository",
+    "Subsamples",
     "Unavailable",
     "UncommittedWarning",
     "UnknownColumn",
@@ -86,6 +105,7 @@ __all__ = [
     "UnknownSession",
     "WriteCheckout",
     "WriteColumn",
+    "WriteSubsamples",
     "__version__",
     "open",
 ]

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import warnings
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from hangard.errors import AlreadyExists, Busy, Closed, HangardError, NothingStaged, UnknownColumn
+from hangard.errors import (
+    AlreadyExists,
+    Busy,
+    Closed,
+    HangardError,
+    NothingStaged,
+    UnknownColumn,
+    UnknownKey,
+)
 from hangard.model.commit import Digest
 from hangard.model.names import check_column_name
 from hangard.model.schema import Schema
@@ -24,7 +33,9 @@ from hangard.wire.messages import (
     CommitRequest,
     CommitResult,
 )
+from hangard_client.access import MISSING, Columns, Plan, is_list
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
+from hangard_client.async_nested_columns import AsyncNestedColumn, AsyncNestedWriteColumn
 from hangard_client.async_session_merging import AsyncSessionMerging
 from hangard_client.commit_arguments import (
     Strategy,
@@ -36,7 +47,8 @@ from hangard_client.commit_arguments import (
 from hangard_client.history import CommitDigest
 from hangard_client.lease import Lease
 from hangard_client.overlay import Overlay
-from hangard_client.remote import RemoteTree
+from hangard_client.read_checkouts import ReadCheckout
+from hangard_client.reopening import refuse_pickling
 from hangard_client.schemas import changed_backend, new_schema
 from hangard_client.sender import Sender
 from hangard_client.staging import ColumnDefaults, Staging, Start
@@ -51,45 +63,23 @@ class UncommittedWarning(UserWarning):
     session, which can be resumed."""
 
 
-class AsyncCheckout:
-    """The columns of one commit, by name; it never changes."""
+class AsyncCheckout(ReadCheckout):
+    """The columns of one commit, by name; it never changes. It can be pickled.
 
-    def __init__(self, tree: TreeReader | RemoteTree) -> None:
-        self._tree: TreeReader | RemoteTree | None = tree
-        self._columns: dict[str, AsyncColumn] = {}
-        self.commit_digest = CommitDigest.or_none(tree.commit)
+    What reads local files needs no ``await``: ``checkout["column", key]`` reads at once.
+    """
 
-    @property
-    def columns(self) -> dict[str, AsyncColumn]:
-        """All columns by name."""
-        return {name: self[name] for name in self._open()}
+    _flat = AsyncColumn
+    _nested = AsyncNestedColumn
 
-    def __getitem__(self, name: str) -> AsyncColumn:
-        """Errors: UnknownColumn."""
-        column = self._columns.get(name)
-        if column is None or self._tree is None:
-            column = self._columns[name] = AsyncColumn(self._open()[name])
-        return column
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._open()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._open())
-
-    def __len__(self) -> int:
-        return len(self._open())
-
-    def __repr__(self) -> str:
-        state = "closed" if self._tree is None else ", ".join(self) or "no columns"
-        commit = self.commit_digest.hex()[:12] if self.commit_digest else "no commit yet"
-        return f"<{type(self).__name__} of {commit}: {state}>"
+    async def get(self, item: Any, default: Any = None, except_missing: bool = False) -> Any:
+        """As ``checkout[item]``, but ``default`` where a column, sample or subsample is not there
+        (of a list: in its place), unless ``except_missing``."""
+        return await asyncio.to_thread(super().get, item, default, except_missing)
 
     async def close(self) -> None:
         """May be called twice; arrays that were read stay valid."""
-        if self._tree is not None:
-            self._tree.close()
-            self._tree = None
+        self._close()
 
     async def __aenter__(self) -> AsyncCheckout:
         return self
@@ -97,13 +87,8 @@ class AsyncCheckout:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _open(self) -> TreeReader | RemoteTree:
-        if self._tree is None:
-            raise Closed("the checkout is closed")
-        return self._tree
 
-
-class AsyncWriteCheckout(AsyncSessionMerging):
+class AsyncWriteCheckout(AsyncSessionMerging, Columns):
     """One client's part of a session: columns to write, and its commits."""
 
     def __init__(
@@ -118,8 +103,7 @@ class AsyncWriteCheckout(AsyncSessionMerging):
         lease: Lease | None = None,
         column_defaults: ColumnDefaults = dict,
     ) -> None:
-        self.branch = sender.state.info.branch
-        self.session = sender.session
+        self._branch = sender.state.info.branch
         self._reader = reader
         self._sender = sender
         self._staging = Staging(sender, start, shared=resumed, column_defaults=column_defaults)
@@ -136,6 +120,16 @@ class AsyncWriteCheckout(AsyncSessionMerging):
         self._tree: TreeReader | None = None
 
     @property
+    def branch(self) -> str:
+        """The branch that commits go to."""
+        return self._branch
+
+    @property
+    def session(self) -> str:
+        """The session's id: checkout(session=id) resumes it."""
+        return self._sender.session
+
+    @property
     def commit_digest(self) -> CommitDigest | None:
         """The commit this session goes on from; None before the branch's first."""
         return CommitDigest.or_none(self._base)
@@ -146,25 +140,24 @@ class AsyncWriteCheckout(AsyncSessionMerging):
         return {name: self[name] for name in self}
 
     def __getitem__(self, name: str) -> AsyncWriteColumn:
-        """Errors: UnknownColumn."""
-        self._staging.check()
-        column = self._columns.get(name)
-        if column is None:
-            buffer = self._staging.buffer(name)
-            open_base = partial(self._base_column, name, buffer.schema)
-            overlay = Overlay(self._staging, buffer, open_base, self._reader.nodes)
-            self._overlays[name] = overlay
-            column = self._columns[name] = AsyncWriteColumn(self._staging, buffer, overlay)
-        return column
+        """Errors: UnknownColumn, Closed."""
+        return self._column(name)
+
+    async def get(self, item: Any, default: Any = None, except_missing: bool = False) -> Any:
+        """What stands between a checkout's brackets (hangard_client.access); ``default`` where a
+        column, sample or subsample is not there, unless ``except_missing``."""
+        if not isinstance(item, str) and is_list(item):
+            return await self._read_list(item, default, except_missing)
+        return (await self._read_list([item], default, except_missing))[0]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._staging.names
+        return name in self._names()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._staging.names))
+        return iter(sorted(self._names()))
 
     def __len__(self) -> int:
-        return len(self._staging.names)
+        return len(self._names())
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self.branch!r}, session {self.session}>"
@@ -176,10 +169,12 @@ class AsyncWriteCheckout(AsyncSessionMerging):
         dtype: Any = None,
         prototype: Any = None,
         *,
+        contains_subsamples: bool = False,
         backend: str | Mapping[str, Any] | None = None,
         backend_options: Mapping[str, Any] | None = None,
     ) -> AsyncWriteColumn:
-        """Create a column for samples of one shape and dtype.
+        """Create a column for samples of one shape and dtype; with ``contains_subsamples`` each
+        sample is a mapping of such (an AsyncNestedWriteColumn).
 
         ``backend``: "hdf5" or "hdf5-fixed" (compressed), "numpy" (uncompressed, viewable), a
         format code, a dict of one of these under ``backend`` or ``name`` with its options, or
@@ -194,6 +189,7 @@ class AsyncWriteCheckout(AsyncSessionMerging):
             backend,
             backend_options,
             defaults=self._staging.column_defaults(),
+            contains_subsamples=contains_subsamples,
         )
         if name in self:
             raise AlreadyExists(f"column {name!r} exists", code="column-exists", column=name)
@@ -369,10 +365,46 @@ class AsyncWriteCheckout(AsyncSessionMerging):
         self._columns.pop(name, None)
         self._overlays.pop(name, None)
 
+    def _names(self) -> Any:
+        self._staging.check_open()
+        return self._staging.names
+
+    def _column(self, name: str) -> AsyncWriteColumn:
+        self._staging.check()
+        column = self._columns.get(name)
+        if column is None:
+            buffer = self._staging.buffer(name)
+            open_base = partial(self._base_column, name, buffer.schema)
+            overlay = Overlay(self._staging, buffer, open_base, self._reader.nodes)
+            self._overlays[name] = overlay
+            kind = AsyncNestedWriteColumn if buffer.schema.layout == "nested" else AsyncWriteColumn
+            column = self._columns[name] = kind(self._staging, buffer, overlay)
+        return column
+
+    async def _read_list(
+        self, items: Iterable[Any], default: Any, except_missing: bool
+    ) -> list[Any]:
+        columns = {name: self._column(name) for name in self}
+        plan = Plan(items, {name: column.contains_subsamples for name, column in columns.items()})
+        results = [MISSING] * len(plan.items)
+        for name, (_, keys) in plan.whole.items():
+            plan.fill(results, name, await columns[name].find_many(keys, MISSING))
+        for i, name, rest in plan.others:
+            if name in columns:
+                with contextlib.suppress(UnknownKey):
+                    column = columns[name]
+                    results[i] = column if rest is MISSING else await column.at(rest)
+        return plan.finish(results, default, except_missing)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return refuse_pickling(self)
+
     def _set_base(self, base: Digest | None) -> None:
         """Go on from another commit. It is opened at the first read: who only writes and commits
         does not wait for it."""
-        self._close_tree()
+        tree, self._tree = self._tree, None
+        if tree is not None:
+            tree.release()  # not closed: another thread may read of it just now
         self._base = base
         for overlay in self._overlays.values():
             overlay.forget_base()

@@ -10,24 +10,38 @@ import numpy as np
 import numpy.typing as npt
 
 from hangard.errors import InvalidType, UnknownKey
-from hangard.model.keys import Key, encode_keys
+from hangard.model.keys import Key, PackedKeys, encode_key, encode_keys
 from hangard.model.schema import Schema
 from hangard.reading.columns import ColumnReader
 from hangard_client.buffers import ColumnBuffer, checked_rows
 from hangard_client.column_backends import AsyncBackendChange, BackendFacts
+from hangard_client.new_keys import new_key
 from hangard_client.overlay import Overlay
-from hangard_client.staging import Staging, encoded_key
+from hangard_client.reopening import Origin, Unopened, open_origin, refuse_pickling
+from hangard_client.staging import Staging
 
 Array = npt.NDArray[Any]
 
+Samples = Mapping[Any, Any] | Iterable[tuple[Any, Any]]
+
+NO_DEFAULT: Any = object()
 BATCH_ROWS = 1024  # samples that iteration over a write checkout reads at once
 
 
 class ColumnFacts(BackendFacts):
-    """What all columns tell about themselves."""
+    """What all columns tell about themselves, also after their checkout was closed."""
 
     _schema: Schema
-    name: str
+    _name: str
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def contains_subsamples(self) -> bool:
+        """Whether it is a nested column: its keys are pairs (sample, subsample)."""
+        return self.schema.layout == "nested"
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -52,15 +66,42 @@ class ColumnFacts(BackendFacts):
         )
 
 
-class AsyncColumn(ColumnFacts):
-    """One column of a read checkout."""
+class ReadFacts(ColumnFacts, Unopened):
+    """A column of a read checkout: it can be pickled, and opens itself elsewhere."""
 
-    def __init__(self, reader: ColumnReader) -> None:
+    def __init__(self, reader: ColumnReader, origin: Origin | None = None) -> None:
         self._reader = reader
+        self._origin = origin
         self._schema = reader.schema
-        self.name = reader.name
+        self._name = reader.name
 
-    async def get(self, key: Key, default: Any = None) -> Any:
+    def _packed(self, keys: Any) -> PackedKeys:
+        return encode_keys(keys, False)
+
+    def _find_many(self, keys: Iterable[Any], default: Any) -> list[Any]:
+        return self._reader.find_packed(self._packed(keys), default)
+
+    def _pickled(self) -> tuple[Any, ...]:
+        if self._origin is None:
+            return super()._pickled()
+        self._reader.check_open()
+        return str(self._origin.path), self._origin.commit, self._name
+
+    def _open_again(self) -> None:
+        path, commit, name = self._place
+        origin = open_origin(path, commit, shared=True)
+        type(self).__init__(self, origin.tree[name], origin)
+
+
+class AsyncColumn(ReadFacts):
+    """One column of a read checkout. It can be pickled."""
+
+    def __getitem__(self, item: Any) -> Any:
+        """As a synchronous column: a read of local files needs no ``await``. Errors:
+        UnknownKey."""
+        return self._reader[item]
+
+    async def get(self, key: Any, default: Any = None) -> Any:
         """A new array, or ``default`` for a key that is not there."""
         found = self._reader.find(key)
         return default if found is None else found
@@ -71,13 +112,17 @@ class AsyncColumn(ColumnFacts):
 
     async def get_many(self, keys: Iterable[Any], out: Array | None = None) -> Array:
         """Samples (n, *shape) in the order of the keys. Errors: UnknownKey."""
-        return await asyncio.to_thread(self._reader.get_many, keys, out)
+        return await asyncio.to_thread(self._reader.get_packed, self._packed(keys), out)
+
+    async def find_many(self, keys: Iterable[Any], default: Any = None) -> list[Any]:
+        """Samples in the order of the keys, ``default`` for each that is not there."""
+        return await asyncio.to_thread(self._reader.find_packed, self._packed(keys), default)
 
     async def view(self, key: Key) -> Array:
         """A read-only array over the mapped file. Errors: UnknownKey, InvalidRequest."""
         return self._reader.view(key)
 
-    async def contains(self, key: Key) -> bool:
+    async def contains(self, key: Any) -> bool:
         return key in self._reader
 
     async def count(self) -> int:
@@ -113,9 +158,12 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
         self._buffer = buffer
         self._overlay = overlay
         self._schema = buffer.schema
-        self.name = buffer.column
+        self._name = buffer.column
 
-    async def get(self, key: Key, default: Any = None) -> Any:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return refuse_pickling(self)
+
+    async def get(self, key: Any, default: Any = None) -> Any:
         """A new array, or ``default`` for a key that is not there."""
         try:
             return await self.read(key)
@@ -124,7 +172,7 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
 
     async def read(self, key: Key) -> Array:
         """A new array. Errors: UnknownKey."""
-        encoded = encoded_key(key)
+        encoded = self._encoded(key)
         buffered = self._overlay.find_buffered(encoded)
         if buffered is not None:
             return buffered
@@ -134,10 +182,21 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
 
     async def get_many(self, keys: Iterable[Any], out: Array | None = None) -> Array:
         """Samples (n, *shape) in the order of the keys. Errors: UnknownKey."""
-        return await self._overlay.get_many(encode_keys(keys, False), out)
+        return await self._overlay.get_many(self._packed(keys), out)
 
-    async def contains(self, key: Key) -> bool:
-        return bool((await self._overlay.contains_many(_one(encoded_key(key))))[0])
+    async def find_many(self, keys: Iterable[Any], default: Any = None) -> list[Any]:
+        """Samples in the order of the keys, ``default`` for each that is not there."""
+        return await self._overlay.find_many(self._packed(keys), default)
+
+    async def at(self, item: Any) -> Any:
+        """What ``column[item]`` is to a synchronous caller: a sample, or with ``(key, 10:20)`` a
+        part of it. Errors: UnknownKey."""
+        if isinstance(item, tuple) and item:
+            return np.array((await self.read(item[0]))[item[1:]])
+        return await self.read(item)
+
+    async def contains(self, key: Any) -> bool:
+        return bool((await self._overlay.contains_many(_one(self._encoded(key))))[0])
 
     async def count(self) -> int:
         """How many samples there are."""
@@ -182,19 +241,45 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
 
         When this returns they survive the end of this process. Errors: as ``put``.
         """
-        packed = encode_keys(keys, False)
+        packed = self._packed(keys)
         rows = checked_rows(self.name, self._schema, batch, len(packed[1]))
         await self._wait_for(self._staging.put_many(self._buffer, packed, rows))
 
-    async def update(self, samples: Mapping[Key, Array] | Iterable[tuple[Key, Array]]) -> None:
-        """Stage samples from a mapping or pairs; as ``put_many``."""
-        for key, value in samples.items() if isinstance(samples, Mapping) else samples:
-            await self.put(key, value)
-        await self._wait_for(self._staging.ship(self.name))
+    async def append(self, value: Any) -> str:
+        """Stage a sample under a new key, which is the result (hangard_client.new_keys). Errors: as
+        ``put``."""
+        key = new_key()
+        await self.put(key, value)
+        return key
 
-    async def delete(self, key: Key) -> None:
+    async def setdefault(self, key: Key, default: Any) -> Any:
+        """The sample of a key, which becomes ``default`` if there is none. Errors: as ``put``."""
+        found = await self.get(key)
+        if found is None:
+            await self.put(key, default)
+            return default
+        return found
+
+    async def update(self, other: Samples | None = None, /, **samples: Any) -> None:
+        """Stage samples from a mapping or pairs, and by name. All are checked before any is
+        staged; then as ``put_many``."""
+        keys, values = pairs_of(other, samples)
+        await self.put_many(keys, values)
+
+    async def pop(self, key: Any, default: Any = NO_DEFAULT) -> Any:
+        """A sample, whose deletion is staged. Errors: UnknownKey, unless there is a default."""
+        try:
+            found = await self.read(key)
+        except UnknownKey:
+            if default is NO_DEFAULT:
+                raise
+            return default
+        await self.delete(key)
+        return found
+
+    async def delete(self, key: Any) -> None:
         """Stage the deletion of a sample. Errors: UnknownKey; as ``put``."""
-        encoded = encoded_key(key)
+        encoded = self._encoded(key)
         if not await self.contains(key):
             raise self._overlay.unknown(encoded)
         if self._staging.delete(self._buffer, encoded):
@@ -205,6 +290,12 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
         self._staging.enqueue_all()
         await self._staging.sender.flush()
 
+    def _packed(self, keys: Any) -> PackedKeys:
+        return encode_keys(keys, False)
+
+    def _encoded(self, key: Any) -> bytes:
+        return encode_key(key, False)
+
     async def _wait_for_room(self) -> None:
         while (post := self._staging.oldest_post()) is not None:
             await asyncio.wait([post])  # type: ignore[type-var]
@@ -213,6 +304,30 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
         if post is not None:
             await asyncio.wait([post])
         self._staging.check()
+
+
+def pairs_of(other: Any, named: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Keys and values of what ``update`` was given. Errors: InvalidType (``not-pairs``)."""
+    keys: list[Any] = []
+    values: list[Any] = []
+    if isinstance(other, Mapping) or hasattr(other, "keys"):
+        keys, values = list(other.keys()), [other[key] for key in other.keys()]  # noqa: SIM118
+    elif other is not None:
+        if isinstance(other, str | bytes) or not hasattr(other, "__iter__"):
+            raise not_pairs(other)
+        for pair in other:
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise not_pairs(pair)
+            keys.append(pair[0])
+            values.append(pair[1])
+    return keys + list(named), values + list(named.values())
+
+
+def not_pairs(value: object) -> InvalidType:
+    return InvalidType(
+        f"give a mapping or pairs of a key and a sample, not {type(value).__name__}",
+        code="not-pairs",
+    )
 
 
 def _one(encoded: bytes) -> tuple[bytes, npt.NDArray[np.uint32]]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from hangard.config import find_author
 from hangard.errors import Closed, HangardError, InvalidRequest, NoRepository, UnknownRevision
+from hangard.model.commit import Digest
+from hangard.reading.checkout import TreeReader
 from hangard.reading.differences import ColumnChanges
 from hangard.reading.snapshot import RepositoryReader
 from hangard.wire import leases, requests
@@ -26,6 +28,7 @@ from hangard_client.connection import Connection, in_thread
 from hangard_client.history import CommitDigest, LogEntry, Revision, plain_revision
 from hangard_client.lease import Lease
 from hangard_client.remote import LOCAL_FAILURES, RemoteSource, RemoteTree
+from hangard_client.reopening import Origin
 from hangard_client.sender import Sender
 from hangard_client.staging import Start
 
@@ -262,7 +265,7 @@ class AsyncRepository(AsyncIntegrity, AsyncMerging, AsyncConfiguration):
                 raise
         if self._remote is None:
             self._remote = RemoteSource(Connection(self.path, idle_s=self._idle_s))
-        return AsyncCheckout(RemoteTree(self._remote, given[0]))
+        return self._opened(RemoteTree(self._remote, given[0]))
 
     def _read_local(
         self,
@@ -273,8 +276,17 @@ class AsyncRepository(AsyncIntegrity, AsyncMerging, AsyncConfiguration):
     ) -> AsyncCheckout:
         name = branch if branch is not None else given[0] if given else self._only_branch()
         if commit is None and isinstance(name, str) and (branch or name in reader.branches()):
-            return AsyncCheckout(reader.checkout_commit(reader.branch(name)))
-        return AsyncCheckout(reader.checkout(name))
+            return self._opened(reader.checkout_commit(reader.branch(name)))
+        return self._opened(reader.checkout(name))
+
+    def read_tree(self, commit: Digest | None) -> TreeReader | RemoteTree:
+        """The columns of a commit, or None: of a branch before its first."""
+        if commit is None:
+            return self.reader().checkout_commit(None)
+        return self.read_checkout(None, None, commit).origin.tree
+
+    def _opened(self, tree: TreeReader | RemoteTree) -> AsyncCheckout:
+        return AsyncCheckout(Origin(self.path, tree.commit, tree))
 
     def use_start(self, start: Start) -> None:
         """Post batches through another thread's loop (the synchronous client's)."""

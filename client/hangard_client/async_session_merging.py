@@ -3,6 +3,7 @@ conflicts that a callback settles, merges that it goes on from."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -36,8 +37,6 @@ CommitOnce = Callable[[tuple[Choice, ...] | None, Digest | None], Awaitable[Comm
 class AsyncSessionMerging:
     """What AsyncWriteCheckout can do about other commits of its branch."""
 
-    branch: str
-    session: str
     _reader: RepositoryReader
     _sender: Sender
     _staging: Staging
@@ -46,6 +45,16 @@ class AsyncSessionMerging:
     _find_author: Callable[[], tuple[str, str]]
     _forget_column: Callable[[str], None]
     _set_base: Callable[[Digest | None], None]
+
+    @property
+    @abstractmethod
+    def branch(self) -> str:
+        """The branch that commits go to."""
+
+    @property
+    @abstractmethod
+    def session(self) -> str:
+        """The session's id."""
 
     async def merge(
         self,

@@ -72,17 +72,21 @@ class ColumnBuffer:
         "_capacity",
         "_deleted",
         "_dtype",
+        "_nested",
         "_order",
         "_positions",
         "_rows",
         "_shape",
         "column",
+        "is_removed",
         "schema",
     )
 
     def __init__(self, column: str, schema: Schema) -> None:
         self.column = column
         self.schema = schema
+        self.is_removed = False  # from the session: nothing can be staged any more
+        self._nested = schema.layout == "nested"
         self._dtype = schema.numpy_dtype
         self._shape = schema.shape
         self._capacity = batch_rows(schema.sample_bytes)
@@ -110,7 +114,7 @@ class ColumnBuffer:
             or value.shape != self._shape
         ):
             value = checked_row(self.column, self.schema, value)
-        encoded = encode_key(key, False)
+        encoded = encode_key(key, self._nested)
         position = self._positions.get(encoded)
         if position is None:
             position = len(self._order)

@@ -6,55 +6,29 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
-from hangard.errors import Closed
-from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, warn_of
+from hangard_client.access import Access
+from hangard_client.async_checkouts import AsyncWriteCheckout, warn_of
+from hangard_client.async_nested_columns import AsyncNestedWriteColumn
 from hangard_client.columns import Column, Run, WriteColumn
 from hangard_client.commit_arguments import Strategy
 from hangard_client.history import CommitDigest
+from hangard_client.nested_columns import NestedColumn, NestedWriteColumn
+from hangard_client.read_checkouts import ReadCheckout
+from hangard_client.reopening import refuse_pickling
 from hangard_client.session_merging import SessionMerging
 
 
-class Checkout:
-    """The columns of one commit, by name; it never changes. Many threads may use it."""
+class Checkout(ReadCheckout):
+    """The columns of one commit, by name; it never changes. Many threads may use it, and it can be
+    pickled: another process, forked or spawned, opens it again at its first use."""
 
-    def __init__(self, inner: AsyncCheckout) -> None:
-        self._tree = inner._tree
-        self._columns: dict[str, Column] = {}
-        self.commit_digest = inner.commit_digest
-
-    @property
-    def columns(self) -> dict[str, Column]:
-        """All columns by name."""
-        return {name: self._column(name) for name in self}
-
-    def __getitem__(self, item: Any) -> Any:
-        """``checkout["column"]``, or ``checkout["column", key]``, also with ``, 10:20``.
-
-        Errors: UnknownColumn, UnknownKey.
-        """
-        if isinstance(item, tuple):
-            return self._column(item[0])[item[1] if len(item) == 2 else item[1:]]
-        return self._column(item)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._open()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._open())
-
-    def __len__(self) -> int:
-        return len(self._open())
-
-    def __repr__(self) -> str:
-        state = "closed" if self._tree is None else ", ".join(self) or "no columns"
-        commit = self.commit_digest.hex()[:12] if self.commit_digest else "no commit yet"
-        return f"<{type(self).__name__} of {commit}: {state}>"
+    _flat = Column
+    _nested = NestedColumn
 
     def close(self) -> None:
-        """May be called twice; arrays that were read stay valid."""
-        if self._tree is not None:
-            self._tree.close()
-            self._tree = None
+        """Its columns refuse to be read from now on. May be called twice; arrays that were read
+        stay valid."""
+        self._close()
 
     def __enter__(self) -> Checkout:
         return self
@@ -62,30 +36,24 @@ class Checkout:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _column(self, name: str) -> Column:
-        column = self._columns.get(name) if self._tree is not None else None
-        if column is None:
-            column = self._columns[name] = Column(self._open()[name])
-        return column
 
-    def _ipython_key_completions_(self) -> list[str]:
-        return list(self)
-
-    def _open(self) -> Any:
-        if self._tree is None:
-            raise Closed("the checkout is closed")
-        return self._tree
-
-
-class WriteCheckout(SessionMerging):
+class WriteCheckout(SessionMerging, Access):
     """One client's part of a session: columns to write, and its commits. Threads may share it."""
 
     def __init__(self, inner: AsyncWriteCheckout, run: Run) -> None:
         self._inner = inner
         self._run = run
         self._columns: dict[str, WriteColumn] = {}
-        self.branch = inner.branch
-        self.session = inner.session
+
+    @property
+    def branch(self) -> str:
+        """The branch that commits go to."""
+        return self._inner.branch
+
+    @property
+    def session(self) -> str:
+        """The session's id: checkout(session=id) resumes it."""
+        return self._inner.session
 
     @property
     def commit_digest(self) -> CommitDigest | None:
@@ -96,15 +64,6 @@ class WriteCheckout(SessionMerging):
     def columns(self) -> dict[str, WriteColumn]:
         """All columns by name."""
         return {name: self._column(name) for name in self}
-
-    def __getitem__(self, item: Any) -> Any:
-        """``checkout["column"]``, or ``checkout["column", key]``, also with ``, 10:20``.
-
-        Errors: UnknownColumn, UnknownKey.
-        """
-        if isinstance(item, tuple):
-            return self._column(item[0])[item[1] if len(item) == 2 else item[1:]]
-        return self._column(item)
 
     def __contains__(self, name: object) -> bool:
         return name in self._inner
@@ -125,10 +84,12 @@ class WriteCheckout(SessionMerging):
         dtype: Any = None,
         prototype: Any = None,
         *,
+        contains_subsamples: bool = False,
         backend: str | Mapping[str, Any] | None = None,
         backend_options: Mapping[str, Any] | None = None,
     ) -> WriteColumn:
-        """Create a column for samples of one shape and dtype.
+        """Create a column for samples of one shape and dtype; with ``contains_subsamples`` each
+        sample is a mapping of such (a NestedWriteColumn).
 
         ``backend``: "hdf5" or "hdf5-fixed" (compressed), "numpy" (uncompressed, viewable), a
         format code, a dict of one of these under ``backend`` or ``name`` with its options, or
@@ -137,7 +98,13 @@ class WriteCheckout(SessionMerging):
         """
         self._run(
             self._inner.add_ndarray_column(
-                name, shape, dtype, prototype, backend=backend, backend_options=backend_options
+                name,
+                shape,
+                dtype,
+                prototype,
+                contains_subsamples=contains_subsamples,
+                backend=backend,
+                backend_options=backend_options,
             )
         )
         return self._column(name)
@@ -209,8 +176,15 @@ class WriteCheckout(SessionMerging):
         inner = self._inner[name]
         column = self._columns.get(name)
         if column is None or column._inner is not inner:
-            column = self._columns[name] = WriteColumn(inner, self._run)
+            if isinstance(inner, AsyncNestedWriteColumn):
+                column = NestedWriteColumn(inner, self._run)
+            else:
+                column = WriteColumn(inner, self._run)
+            self._columns[name] = column
         return column
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return refuse_pickling(self)
 
     def _ipython_key_completions_(self) -> list[str]:
         return list(self)

@@ -9,12 +9,19 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hangard.model.keys import Key, encode_keys
-from hangard.reading.columns import ColumnReader
-from hangard_client.async_columns import AsyncWriteColumn, ColumnFacts
+from hangard.model.keys import Key
+from hangard_client.async_columns import (
+    NO_DEFAULT,
+    AsyncWriteColumn,
+    ColumnFacts,
+    ReadFacts,
+    Samples,
+    pairs_of,
+)
 from hangard_client.buffers import checked_rows
 from hangard_client.column_backends import BackendSpec, StagedBackendFacts
-from hangard_client.staging import encoded_key
+from hangard_client.new_keys import new_key
+from hangard_client.reopening import refuse_pickling
 
 T = TypeVar("T")
 Array = npt.NDArray[Any]
@@ -23,20 +30,16 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 COMPLETIONS_MAX = 1000  # keys that tab completion offers
 
 
-class Column(ColumnFacts):
-    """One column of a read checkout. Many threads may use it."""
-
-    def __init__(self, reader: ColumnReader) -> None:
-        self._reader = reader
-        self._schema = reader.schema
-        self.name = reader.name
+class Column(ReadFacts):
+    """One column of a read checkout. Many threads may use it, and it can be pickled: another
+    process, forked or spawned, opens it again at its first use."""
 
     def __getitem__(self, item: Any) -> Array:
         """``column[key]`` is a new array; ``column[key, 10:20]`` a part of it. Errors:
         UnknownKey."""
         return self._reader[item]
 
-    def get(self, key: Key, default: Any = None) -> Any:
+    def get(self, key: Any, default: Any = None) -> Any:
         """A new array, or ``default`` for a key that is not there."""
         found = self._reader.find(key)
         return default if found is None else found
@@ -47,14 +50,18 @@ class Column(ColumnFacts):
 
     def get_many(self, keys: Iterable[Any], out: Array | None = None) -> Array:
         """Samples (n, *shape) in the order of the keys. Errors: UnknownKey."""
-        return self._reader.get_many(keys, out)
+        return self._reader.get_packed(self._packed(keys), out)
+
+    def find_many(self, keys: Iterable[Any], default: Any = None) -> list[Any]:
+        """Samples in the order of the keys, ``default`` for each that is not there."""
+        return self._find_many(keys, default)
 
     def view(self, key: Key) -> Array:
         """A read-only array over the mapped file. Errors: UnknownKey, InvalidRequest
         (``not-viewable``) for a sample stored compressed."""
         return self._reader.view(key)
 
-    def contains(self, key: Key) -> bool:
+    def contains(self, key: Any) -> bool:
         return key in self._reader
 
     def count(self) -> int:
@@ -100,24 +107,27 @@ class WriteColumn(StagedBackendFacts, ColumnFacts):
         self._inner = inner
         self._run = run
         self._schema = inner.schema
-        self.name = inner.name
+        self._name = inner.name
         self._staging = inner._staging
         self._buffer = inner._buffer
         self._overlay = inner._overlay
 
-    def __getitem__(self, item: Any) -> Array:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return refuse_pickling(self)
+
+    def __getitem__(self, item: Any) -> Any:
         """As of a read checkout, with what this session has staged. Errors: UnknownKey."""
-        if isinstance(item, tuple):
+        if isinstance(item, tuple) and item:
             return np.array(self.read(item[0])[item[1:]])
         return self.read(item)
 
-    def get(self, key: Key, default: Any = None) -> Any:
+    def get(self, key: Any, default: Any = None) -> Any:
         """A new array, or ``default`` for a key that is not there."""
         return self._run(self._inner.get(key, default))
 
     def read(self, key: Key) -> Array:
         """A new array. Errors: UnknownKey."""
-        buffered = self._overlay.find_buffered(encoded_key(key))
+        buffered = self._overlay.find_buffered(self._inner._encoded(key))
         if buffered is not None:
             return buffered
         if self._overlay.is_local:
@@ -128,7 +138,11 @@ class WriteColumn(StagedBackendFacts, ColumnFacts):
         """Samples (n, *shape) in the order of the keys. Errors: UnknownKey."""
         return self._run(self._inner.get_many(keys, out))  # type: ignore[no-any-return]
 
-    def contains(self, key: Key) -> bool:
+    def find_many(self, keys: Iterable[Any], default: Any = None) -> list[Any]:
+        """Samples in the order of the keys, ``default`` for each that is not there."""
+        return self._run(self._inner.find_many(keys, default))  # type: ignore[no-any-return]
+
+    def contains(self, key: Any) -> bool:
         return self._run(self._inner.contains(key))  # type: ignore[no-any-return]
 
     def count(self) -> int:
@@ -160,19 +174,34 @@ class WriteColumn(StagedBackendFacts, ColumnFacts):
 
         When this returns they survive the end of this process. Errors: as ``put``.
         """
-        packed = encode_keys(keys, False)
+        packed = self._inner._packed(keys)
         rows = checked_rows(self.name, self._schema, batch, len(packed[1]))
         self._wait_for(self._staging.put_many(self._buffer, packed, rows))
 
-    def update(self, samples: Mapping[Key, Array] | Iterable[tuple[Key, Array]]) -> None:
-        """Stage samples from a mapping or pairs; as ``put_many``."""
-        for key, value in samples.items() if isinstance(samples, Mapping) else samples:
-            self.put(key, value)
-        self._wait_for(self._staging.ship(self.name))
+    def append(self, value: Any) -> str:
+        """Stage a sample under a new key, which is the result (hangard_client.new_keys). Errors: as
+        ``put``."""
+        key = new_key()
+        self.put(key, value)
+        return key
 
-    def delete(self, key: Key) -> None:
+    def setdefault(self, key: Key, default: Any) -> Any:
+        """The sample of a key, which becomes ``default`` if there is none. Errors: as ``put``."""
+        return self._run(self._inner.setdefault(key, default))
+
+    def update(self, other: Samples | None = None, /, **samples: Any) -> None:
+        """Stage samples from a mapping or pairs, and by name. All are checked before any is
+        staged; then as ``put_many``."""
+        keys, values = pairs_of(other, samples)
+        self.put_many(keys, values)
+
+    def pop(self, key: Any, default: Any = NO_DEFAULT) -> Any:
+        """A sample, whose deletion is staged. Errors: UnknownKey, unless there is a default."""
+        return self._run(self._inner.pop(key, default))
+
+    def delete(self, key: Any) -> None:
         """Stage the deletion of a sample. Errors: UnknownKey; as ``put``."""
-        encoded = encoded_key(key)
+        encoded = self._inner._encoded(key)
         if not self.contains(key):
             raise self._overlay.unknown(encoded)
         if self._staging.delete(self._buffer, encoded):
@@ -220,6 +249,9 @@ class WriteColumn(StagedBackendFacts, ColumnFacts):
 
     def _ipython_key_completions_(self) -> list[Key]:
         return list(islice(self.keys(), COMPLETIONS_MAX))
+
+    def _find_many(self, keys: Iterable[Any], default: Any) -> list[Any]:
+        return self.find_many(keys, default)
 
     def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
         """An asynchronous iterator from a thread, some items at a time."""

@@ -5,7 +5,7 @@ The daemon is asked once a batch of keys, and not at all about a column that nob
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ class Overlay:
         """A copy of a buffered row, None if the key is not buffered. Errors: UnknownKey if it is
         deleted there; Closed."""
         with self._staging.lock:
-            self._staging.check()
+            self._staging.check_column(self._buffer)
             if self._buffer.is_deleted(encoded):
                 raise self.unknown(encoded)
             return self._buffer.find(encoded)
@@ -114,9 +114,18 @@ class Overlay:
         _, found = self.base.find_digests(blob, ends)
         return np.where(states == NOT_STAGED, found, states == STAGED)
 
+    async def find_many(self, keys: PackedKeys, default: Any) -> list[Any]:
+        """Samples of packed keys, in their order, ``default`` for each that is not there."""
+        there = np.flatnonzero(await self.contains_many(keys))
+        samples = [default] * len(keys[1])
+        rows = await self.get_many(take_keys(*keys, there), None)
+        for i, row in zip(there.tolist(), rows, strict=True):
+            samples[i] = row
+        return samples
+
     async def count(self) -> int:
-        """How many samples the column has."""
-        blob, ends, digests = await self._changes()
+        """How many keys the column has."""
+        blob, ends, digests = await self.changes()
         if not len(ends):
             return len(self.base)
         _, found = self.base.find_digests(blob, ends)
@@ -125,15 +134,11 @@ class Overlay:
 
     async def key_blocks(self) -> AsyncIterator[list[Key]]:
         """All keys in order, a block at a time, as they are when the iteration begins."""
-        changes = await self._changes()
-        start, puts = 0, _is_put(changes[2])
-        for blob, ends, _ in iterate(self._nodes, self.base.root):
-            last = blob[int(ends[-2]) if len(ends) > 1 else 0 :]
-            stop = _position(changes, last)
-            yield _merged((blob, ends), changes, puts, start, stop)
-            start = stop
-        if start < len(puts):
-            yield _merged((b"", changes[1][:0]), changes, puts, start, len(puts))
+        changes = await self.changes()
+        for block in merged_blocks(
+            ((blob, ends) for blob, ends, _ in iterate(self._nodes, self.base.root)), changes
+        ):
+            yield block
 
     def unknown(self, encoded: bytes) -> UnknownKey:
         key, column = decode_key(encoded), self._buffer.column
@@ -143,7 +148,7 @@ class Overlay:
         """Copy buffered rows; the positions of the other keys."""
         blob, ends = keys
         with self._staging.lock:
-            self._staging.check()
+            self._staging.check_column(self._buffer)
             if not len(self._buffer):
                 return np.arange(len(ends))
             left, start = [], 0
@@ -161,7 +166,7 @@ class Overlay:
 
     def _buffered_changes(self) -> dict[bytes, bool]:
         with self._staging.lock:
-            self._staging.check()
+            self._staging.check_column(self._buffer)
             return self._buffer.changes()
 
     async def _ask(self, keys: PackedKeys) -> tuple[Bytes, Bytes, Bytes]:
@@ -200,11 +205,12 @@ class Overlay:
             np.frombuffer(specs, np.uint8).reshape(-1, 32),
         )
 
-    async def _changes(self) -> Changes:
-        """All staged and buffered changes, sorted; a zero digest means deleted."""
+    async def changes(self, prefix: bytes = b"") -> Changes:
+        """Staged and buffered changes, of keys that begin with ``prefix``, sorted; a zero digest
+        means deleted. Digests of buffered rows are not known, only not zero."""
         buffered = self._buffered_changes()
-        blocks = [] if self.is_local else await self._staged_blocks()
-        keys = sorted(buffered)
+        blocks = [] if self.is_local else await self._staged_blocks(prefix)
+        keys = sorted(key for key in buffered if key.startswith(prefix))
         blob, ends = pack(keys)
         # Buffered rows have no digest yet; here it only matters that it is not zero.
         marks = np.zeros((len(ends), 32), np.uint8)
@@ -215,11 +221,11 @@ class Overlay:
         """What the daemon knows to be staged, sorted; a zero digest means deleted."""
         return merge_changes([] if self.is_local else await self._staged_blocks())
 
-    async def _staged_blocks(self) -> list[Changes]:
+    async def _staged_blocks(self, prefix: bytes = b"") -> list[Changes]:
         sender, blocks, start = self._staging.sender, [], 0
         while True:
             message = StagedKeysRequest(
-                session=sender.session, column=self._buffer.column, start=start
+                session=sender.session, column=self._buffer.column, start=start, prefix=prefix
             )
             request = requests.staged_keys(message)
 
@@ -237,6 +243,18 @@ class Overlay:
             start += answer.count
             if start >= answer.total or not answer.count:
                 return blocks
+
+
+def merged_blocks(blocks: Iterable[PackedKeys], changes: Changes) -> Iterator[list[Key]]:
+    """Keys of sorted blocks with sorted changes applied, in order, a block at a time."""
+    start, puts = 0, _is_put(changes[2])
+    for blob, ends in blocks:
+        last = blob[int(ends[-2]) if len(ends) > 1 else 0 :]
+        stop = _position(changes, last)
+        yield _merged((blob, ends), changes, puts, start, stop)
+        start = stop
+    if start < len(puts):
+        yield _merged((b"", changes[1][:0]), changes, puts, start, len(puts))
 
 
 def _is_put(digests: Bytes) -> npt.NDArray[np.bool_]:

@@ -113,4 +113,6 @@ class RemoteTree(Mapping[str, ColumnReader]):
         return len(self._columns)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Its columns refuse to be read. May be called twice."""
+        for column in self._columns.values():
+            column.close()

@@ -100,7 +100,7 @@ class Repository(Integrity, Merging, Configuration):
             exclusive=exclusive,
         )
         if not write and session is None:
-            return Checkout(self._inner.read_checkout(revision, branch, commit))
+            return Checkout(self._inner.read_checkout(revision, branch, commit).origin)
         inner: AsyncWriteCheckout = self._portal.run(_opened(opening))
         checkout = WriteCheckout(inner, self._run)
         self._writing.add(checkout)

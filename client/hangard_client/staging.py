@@ -16,8 +16,8 @@ from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
 
-from hangard.errors import Closed
-from hangard.model.keys import PackedKeys, encode_key
+from hangard.errors import Closed, UnknownColumn
+from hangard.model.keys import PackedKeys
 from hangard.model.schema import Schema
 from hangard.reading.checkout import unknown_column
 from hangard.wire import requests
@@ -97,8 +97,7 @@ class Staging:
         with self.lock:
             columns = dict(self._columns)
             if column is None:
-                self._buffers.pop(name, None)
-                self._staged.pop(name, None)
+                self._drop_buffer(name)
                 columns.pop(name, None)
             else:
                 columns[name] = column
@@ -115,8 +114,7 @@ class Staging:
                 or not column.schema.schema().same_data_as(columns[name].schema.schema())
             ]
             for name in lost:
-                self._buffers.pop(name, None)
-                self._staged.pop(name, None)
+                self._drop_buffer(name)
             self._columns = dict(columns)
             return lost
 
@@ -154,6 +152,11 @@ class Staging:
 
     # Changes
 
+    def check_open(self) -> None:
+        """Errors: Closed."""
+        if self._refusal is not None:
+            raise self._refusal
+
     def check(self) -> None:
         """Errors: Closed; what failed since the last call."""
         if self._refusal is not None:
@@ -161,11 +164,19 @@ class Staging:
         if self.sender.failures:
             self.sender.raise_failure()
 
+    def check_column(self, buffer: ColumnBuffer) -> None:
+        """Errors: as ``check``; UnknownColumn for a column that was removed meanwhile."""
+        self.check()
+        if buffer.is_removed:
+            raise UnknownColumn(
+                f"column {buffer.column!r} was removed from this session", column=buffer.column
+            )
+
     def put(self, buffer: ColumnBuffer, key: object, value: object) -> bool:
         """Stage a sample; True if the caller should wait for room. Errors: as ``check``,
         ``ColumnBuffer.put``."""
         with self.lock:
-            self.check()
+            self.check_column(buffer)
             if not buffer.put(key, value):
                 return False
             self._ship(buffer)
@@ -174,7 +185,7 @@ class Staging:
     def delete(self, buffer: ColumnBuffer, encoded: bytes) -> bool:
         """Stage a deletion; as ``put``."""
         with self.lock:
-            self.check()
+            self.check_column(buffer)
             if not buffer.delete(encoded):
                 return False
             self._ship(buffer)
@@ -188,18 +199,11 @@ class Staging:
         ``rows`` must not change until the post is done. None if there is nothing to post.
         """
         with self.lock:
-            self.check()
+            self.check_column(buffer)
             self._ship(buffer)
             if len(keys[1]):
                 batch = Batch(buffer.column, buffer.schema, keys, rows, NO_KEYS, is_borrowed=True)
                 self._post(batch)
-            return self.posts[-1] if self.posts else None
-
-    def ship(self, column: str) -> Post | None:
-        """Post what is buffered of a column; the last post, None if all are done."""
-        with self.lock:
-            self.check()
-            self._ship(self.buffer(column))
             return self.posts[-1] if self.posts else None
 
     def oldest_post(self) -> Post | None:
@@ -252,6 +256,12 @@ class Staging:
             self._refusal = self._refusal or Closed("the checkout is closed")
             self._buffers.clear()
 
+    def _drop_buffer(self, column: str) -> None:
+        buffer = self._buffers.pop(column, None)
+        if buffer is not None:
+            buffer.is_removed = True  # for who holds the column still
+        self._staged.pop(column, None)
+
     def _ship(self, buffer: ColumnBuffer) -> None:
         if len(buffer):
             self._post(buffer.take())
@@ -277,11 +287,6 @@ class Staging:
             "this write checkout was opened before a fork; open another in this process",
             code="forked",
         )
-
-
-def encoded_key(key: object) -> bytes:
-    """A flat column's key. Errors: InvalidType, InvalidRequest."""
-    return encode_key(key, False)
 
 
 _living: weakref.WeakSet[Staging] = weakref.WeakSet()
