@@ -53,7 +53,7 @@ from hangard_client.async_repository import AsyncRepository
 from hangard_client.checkouts import Checkout, WriteCheckout
 from hangard_client.clashes import Clash
 from hangard_client.columns import Column, WriteColumn
-from hangard_client.history import CommitDigest, LogEntry
+from hangard_client.history import CommitDigest, History, LogEntry, RefMovement, Tag
 from hangard_client.merge_report import MergeReport
 from hangard_client.nested_columns import (
     NestedColumn,
@@ -62,6 +62,7 @@ from hangard_client.nested_columns import (
     WriteSubsamples,
 )
 from hangard_client.repository import Repository
+from hangard_client.summary import ColumnSummary, Summary
 
 __all__ = [
     "AlreadyExists",
@@ -79,11 +80,13 @@ __all__ = [
     "Clash",
     "Closed",
     "Column",
+    "ColumnSummary",
     "CommitDigest",
     "Conflict",
     "Corrupt",
     "HangardError",
     "HeadMoved",
+    "History",
     "InvalidRequest",
     "InvalidType",
     "LogEntry",
@@ -95,8 +98,11 @@ __all__ = [
     "NotFound",
     "NothingStaged",
     "PermissionDenied",
+    "RefMovement",
     "Repository",
     "Subsamples",
+    "Summary",
+    "Tag",
     "Unavailable",
     "UncommittedWarning",
     "UnknownColumn",

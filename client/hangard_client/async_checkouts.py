@@ -33,9 +33,11 @@ from hangard.wire.messages import (
     CommitRequest,
     CommitResult,
 )
+from hangard.wire.refs import ResetSession, reset_session
 from hangard_client.access import MISSING, Columns, Plan, is_list
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
 from hangard_client.async_nested_columns import AsyncNestedColumn, AsyncNestedWriteColumn
+from hangard_client.async_refs import revision_text, system_user
 from hangard_client.async_session_merging import AsyncSessionMerging
 from hangard_client.commit_arguments import (
     Strategy,
@@ -44,7 +46,7 @@ from hangard_client.commit_arguments import (
     checked_metadata,
     checked_strategy,
 )
-from hangard_client.history import CommitDigest
+from hangard_client.history import CommitDigest, Revision, plain_revision
 from hangard_client.lease import Lease
 from hangard_client.overlay import Overlay
 from hangard_client.read_checkouts import ReadCheckout
@@ -231,16 +233,42 @@ class AsyncWriteCheckout(AsyncSessionMerging, Columns):
         metadata: Mapping[str, str] | None = None,
         strategy: Strategy = None,
         allow_empty: bool = False,
+        allow_empty_message: bool = False,
     ) -> CommitDigest:
         """Commit everything staged in the session; its digest. It survives a power cut.
 
         ``strategy`` settles conflicts with commits that others made meanwhile: "ours" (this
         session's side), "theirs", ``{column: side}``, ``{column: {key: side}}``, or a function that
         is given a Clash.
+        ``allow_empty``: also without a change; ``allow_empty_message``: the message may be "".
         Errors: NothingStaged; Conflict, which names the keys and changes nothing; Busy; NoSpace.
         """
-        result = await self._commit(message, metadata, strategy, allow_empty)
+        result = await self._commit(message, metadata, strategy, allow_empty, allow_empty_message)
         return CommitDigest(result.digest)
+
+    async def reset(self, revision: Revision | None = None) -> CommitDigest | None:
+        """Drop everything staged in the session, which stays open: the commit it goes on from.
+
+        With ``revision`` the branch moves there, too, and the session goes on from it.
+        Errors: UnknownRevision; Busy if another session writes the branch exclusively; Closed.
+        """
+        commit = None
+        if revision is not None:
+            commit = bytes(self._reader.resolve(plain_revision(revision)))
+        message = ResetSession(
+            session=self.session,
+            commit=commit,
+            revision="" if revision is None else revision_text(revision),
+            user=system_user(),
+        )
+        self._staging.discard()
+        request = reset_session(message)
+        state = await self._sender.ask_anew(lambda: self._sender.connection.send(request))
+        for name in self._staging.take_columns(state.columns):
+            self._columns.pop(name, None)
+            self._overlays.pop(name, None)
+        self._set_base(state.info.base)
+        return self.commit_digest
 
     async def abort(self) -> None:
         """Drop everything staged in the session, and close."""
@@ -328,8 +356,10 @@ class AsyncWriteCheckout(AsyncSessionMerging, Columns):
         metadata: Mapping[str, str] | None,
         strategy: Strategy,
         allow_empty: bool,
+        allow_empty_message: bool,
     ) -> CommitResult:
-        checked_message(message)
+        checked_flag(allow_empty_message, "allow_empty_message")
+        checked_message(message, may_be_empty=allow_empty_message)
         pairs = checked_metadata(metadata)
         sides = None if callable(strategy) else checked_strategy(strategy)
         checked_flag(allow_empty, "allow_empty")
@@ -346,6 +376,7 @@ class AsyncWriteCheckout(AsyncSessionMerging, Columns):
                 strategy=sides if choices is None else choices,
                 strategy_head=head,
                 allow_empty=allow_empty,
+                allow_empty_message=allow_empty_message,
             )
             return await self._staging.commit(request)
 
@@ -353,6 +384,7 @@ class AsyncWriteCheckout(AsyncSessionMerging, Columns):
             result = await self._commit_deciding(strategy, commit)
         else:
             result = await commit(None, None)
+        self._branch = result.branch  # it may have been renamed
         self._set_base(result.digest)
         return result
 

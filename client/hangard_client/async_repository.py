@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +20,20 @@ from hangard_client import starting
 from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, Opening
 from hangard_client.async_configuration import AsyncConfiguration
 from hangard_client.async_integrity import AsyncIntegrity
+from hangard_client.async_log import AsyncLog
 from hangard_client.async_merging import AsyncMerging
+from hangard_client.async_refs import AsyncRefs, system_user
 from hangard_client.commit_arguments import checked_message
 from hangard_client.connection import Connection, in_thread
-from hangard_client.history import CommitDigest, LogEntry, Revision, plain_revision
+from hangard_client.history import Revision, plain_revision
 from hangard_client.lease import Lease
 from hangard_client.remote import LOCAL_FAILURES, RemoteSource, RemoteTree
 from hangard_client.reopening import Origin
 from hangard_client.sender import Sender
 from hangard_client.staging import Start
 
-BRANCHES_SHOWN_MAX = 10  # that an error names
 
-
-class AsyncRepository(AsyncIntegrity, AsyncMerging, AsyncConfiguration):
+class AsyncRepository(AsyncRefs, AsyncLog, AsyncIntegrity, AsyncMerging, AsyncConfiguration):
     """A repository. Reading touches files only; what writes or controls asks its daemon, which is
     started if there is none.
 
@@ -110,53 +108,12 @@ class AsyncRepository(AsyncIntegrity, AsyncMerging, AsyncConfiguration):
             raise InvalidRequest("autocommit= and exclusive= need write=True", code="read-checkout")
         return Opening(lambda: self._open_reader(revision, branch, commit))
 
-    async def log(
-        self, revision: Revision | None = None, *, limit: int | None = None
-    ) -> list[LogEntry]:
-        """The history of a revision, newest first; it may be left out if there is one branch.
-
-        Errors: UnknownRevision.
-        """
-        return self.read_log(revision, limit)
-
     async def diff(self, before: Revision, after: Revision) -> list[ColumnChanges]:
         """The columns that differ between two revisions; ``samples()`` of each streams its keys.
 
         Errors: UnknownRevision.
         """
         return self.read_diff(before, after)
-
-    async def branches(self) -> dict[str, CommitDigest | None]:
-        """Heads by name; None for a branch without a commit."""
-        return self.read_branches()
-
-    async def create_branch(
-        self, name: str, revision: Revision | None = None
-    ) -> CommitDigest | None:
-        """Create a branch at a revision (default: the head of HEAD's branch); its digest.
-
-        Errors: AlreadyExists, InvalidRequest, UnknownRevision.
-        """
-        digest = self._resolved(revision) if revision is not None else None
-        head = await self._connection.send(requests.create_branch(name, digest))
-        return CommitDigest.or_none(head.commit)
-
-    async def delete_branch(self, name: str, *, force: bool = False) -> CommitDigest | None:
-        """Delete a branch; the digest that its head had.
-
-        Errors: UnknownRevision; InvalidRequest if it is HEAD's or the last, or, without
-        ``force``, if it holds commits that no other branch has.
-        """
-        head = await self._connection.send(requests.delete_branch(name, force=force))
-        return CommitDigest.or_none(head.commit)
-
-    async def head(self) -> str:
-        """The branch that HEAD names; checkouts do not read it."""
-        return self.reader().head()
-
-    async def set_head(self, branch: str) -> None:
-        """Point HEAD at a branch. Errors: UnknownRevision."""
-        await self._connection.send(requests.set_head(branch))
 
     async def sessions(self) -> list[SessionInfo]:
         """All sessions, the oldest first."""
@@ -225,27 +182,6 @@ class AsyncRepository(AsyncIntegrity, AsyncMerging, AsyncConfiguration):
         if reader is not None:
             reader.close()
 
-    def _resolved(self, revision: Revision) -> bytes:
-        """Errors: UnknownRevision."""
-        return bytes(self.reader().resolve(plain_revision(revision)))
-
-    def read_branches(self) -> dict[str, CommitDigest | None]:
-        """What ``branches`` gives, read on the caller's thread."""
-        heads = self.reader().branches()
-        return {name: CommitDigest.or_none(digest) for name, digest in heads.items()}
-
-    def read_log(self, revision: Revision | None, limit: int | None) -> list[LogEntry]:
-        reader = self.reader()
-        start = plain_revision(revision) if revision is not None else self._only_branch()
-        if start in reader.branches() and reader.branch(str(start)) is None:
-            return []
-        entries: list[LogEntry] = []
-        for digest, commit in reader.log(start):
-            if limit is not None and len(entries) >= limit:
-                break
-            entries.append(LogEntry.of(digest, commit))
-        return entries
-
     def read_diff(self, before: Revision, after: Revision) -> list[ColumnChanges]:
         return list(self.reader().diff(plain_revision(before), plain_revision(after)))
 
@@ -292,18 +228,6 @@ class AsyncRepository(AsyncIntegrity, AsyncMerging, AsyncConfiguration):
         """Post batches through another thread's loop (the synchronous client's)."""
         self._start = start
 
-    def _only_branch(self) -> str:
-        branches = self.reader().branches()
-        if len(branches) != 1:
-            shown = ", ".join(islice(branches, BRANCHES_SHOWN_MAX))
-            more = len(branches) - BRANCHES_SHOWN_MAX
-            raise InvalidRequest(
-                "name a branch or another revision, since there are several branches:"
-                f" {shown}{f' and {more} more' if more > 0 else ''}",
-                code="no-revision",
-            )
-        return next(iter(branches))
-
     async def _open_reader(
         self, revision: Revision | None, branch: str | None, commit: Revision | None
     ) -> AsyncCheckout:
@@ -331,7 +255,7 @@ class AsyncRepository(AsyncIntegrity, AsyncMerging, AsyncConfiguration):
                 branch=branch if branch is not None else self._branch_name(revision),
                 commit=self._resolved(commit) if commit is not None else None,
                 exclusive=exclusive,
-                user=_user(),
+                user=system_user(),
                 pid=os.getpid(),
             )
             state = await self._connection.send(requests.open_session(message))
@@ -369,10 +293,3 @@ class AsyncRepository(AsyncIntegrity, AsyncMerging, AsyncConfiguration):
         endpoint = read_endpoint(self.path)
         daemon = endpoint.config if endpoint is not None else None
         return find_author(*self._author, repository=self.reader().config(), daemon=daemon)
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())

@@ -11,7 +11,7 @@ from hangard_client.async_checkouts import AsyncWriteCheckout, warn_of
 from hangard_client.async_nested_columns import AsyncNestedWriteColumn
 from hangard_client.columns import Column, Run, WriteColumn
 from hangard_client.commit_arguments import Strategy
-from hangard_client.history import CommitDigest
+from hangard_client.history import CommitDigest, Revision
 from hangard_client.nested_columns import NestedColumn, NestedWriteColumn
 from hangard_client.read_checkouts import ReadCheckout
 from hangard_client.reopening import refuse_pickling
@@ -46,14 +46,14 @@ class WriteCheckout(SessionMerging, Access):
         self._columns: dict[str, WriteColumn] = {}
 
     @property
-    def branch(self) -> str:
-        """The branch that commits go to."""
-        return self._inner.branch
-
-    @property
     def session(self) -> str:
         """The session's id: checkout(session=id) resumes it."""
         return self._inner.session
+
+    @property
+    def branch(self) -> str:
+        """The branch it commits to, by the name it had when this was last heard."""
+        return self._inner.branch
 
     @property
     def commit_digest(self) -> CommitDigest | None:
@@ -133,19 +133,33 @@ class WriteCheckout(SessionMerging, Access):
         metadata: Mapping[str, str] | None = None,
         strategy: Strategy = None,
         allow_empty: bool = False,
+        allow_empty_message: bool = False,
     ) -> CommitDigest:
         """Commit everything staged in the session; its digest. It survives a power cut.
 
         ``strategy`` settles conflicts with commits that others made meanwhile: "ours" (this
         session's side), "theirs", ``{column: side}``, ``{column: {key: side}}``, or a function that
         is given a Clash.
+        ``allow_empty``: also without a change; ``allow_empty_message``: the message may be "".
         Errors: NothingStaged; Conflict, which names the keys and changes nothing; Busy; NoSpace.
         """
         return self._run(  # type: ignore[no-any-return]
             self._inner.commit(
-                message, metadata=metadata, strategy=strategy, allow_empty=allow_empty
+                message,
+                metadata=metadata,
+                strategy=strategy,
+                allow_empty=allow_empty,
+                allow_empty_message=allow_empty_message,
             )
         )
+
+    def reset(self, revision: Revision | None = None) -> CommitDigest | None:
+        """Drop everything staged in the session, which stays open: the commit it goes on from.
+
+        With ``revision`` the branch moves there, too, and the session goes on from it.
+        Errors: UnknownRevision; Busy if another session writes the branch exclusively; Closed.
+        """
+        return self._run(self._inner.reset(revision))  # type: ignore[no-any-return]
 
     def abort(self) -> None:
         """Drop everything staged in the session, and close."""

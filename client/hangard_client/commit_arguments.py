@@ -15,14 +15,16 @@ Strategy = str | Mapping[str, str | Mapping[Any, str]] | Decide | None
 SIDES = ("ours", "theirs")
 
 
-def checked_message(message: object, argument: str = "message") -> str:
+def checked_message(
+    message: object, argument: str = "message", *, may_be_empty: bool = False
+) -> str:
     """Errors: InvalidType (``invalid-message-type``); InvalidRequest (``empty-message``,
     ``message-too-large``)."""
     if not isinstance(message, str):
         raise InvalidType(
             f"{argument}= is a str, not {type(message).__name__}", code="invalid-message-type"
         )
-    if not message.strip():
+    if not message.strip() and not may_be_empty:
         raise InvalidRequest("a commit needs a message", code="empty-message")
     _check_text(message, f"{argument}=")
     if len(message.encode()) > MESSAGE_BYTES_MAX:

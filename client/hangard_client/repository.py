@@ -15,15 +15,17 @@ from hangard_client.async_checkouts import AsyncWriteCheckout
 from hangard_client.async_repository import AsyncRepository
 from hangard_client.checkouts import Checkout, WriteCheckout
 from hangard_client.configuration import Configuration
-from hangard_client.history import CommitDigest, LogEntry, Revision
+from hangard_client.history import Revision
 from hangard_client.integrity import Integrity
+from hangard_client.log import Log
 from hangard_client.merging import Merging
 from hangard_client.portal import Portal
+from hangard_client.refs import Refs
 
 T = TypeVar("T")
 
 
-class Repository(Integrity, Merging, Configuration):
+class Repository(Refs, Log, Integrity, Merging, Configuration):
     """A repository. Reading touches files only; what writes or controls asks its daemon, which is
     started if there is none. Many threads may use it.
 
@@ -106,46 +108,12 @@ class Repository(Integrity, Merging, Configuration):
         self._writing.add(checkout)
         return checkout
 
-    def log(self, revision: Revision | None = None, *, limit: int | None = None) -> list[LogEntry]:
-        """The history of a revision, newest first; it may be left out if there is one branch.
-
-        Errors: UnknownRevision.
-        """
-        return self._inner.read_log(revision, limit)
-
     def diff(self, before: Revision, after: Revision) -> list[ColumnChanges]:
         """The columns that differ between two revisions; ``samples()`` of each streams its keys.
 
         Errors: UnknownRevision.
         """
         return self._inner.read_diff(before, after)
-
-    def branches(self) -> dict[str, CommitDigest | None]:
-        """Heads by name; None for a branch without a commit."""
-        return self._inner.read_branches()
-
-    def create_branch(self, name: str, revision: Revision | None = None) -> CommitDigest | None:
-        """Create a branch at a revision (default: the head of HEAD's branch); its digest.
-
-        Errors: AlreadyExists, InvalidRequest, UnknownRevision.
-        """
-        return self._portal.run(self._inner.create_branch(name, revision))
-
-    def delete_branch(self, name: str, *, force: bool = False) -> CommitDigest | None:
-        """Delete a branch; the digest that its head had.
-
-        Errors: UnknownRevision; InvalidRequest if it is HEAD's or the last, or, without
-        ``force``, if it holds commits that no other branch has.
-        """
-        return self._portal.run(self._inner.delete_branch(name, force=force))
-
-    def head(self) -> str:
-        """The branch that HEAD names; checkouts do not read it."""
-        return self._inner.reader().head()
-
-    def set_head(self, branch: str) -> None:
-        """Point HEAD at a branch. Errors: UnknownRevision."""
-        self._portal.run(self._inner.set_head(branch))
 
     def sessions(self) -> list[SessionInfo]:
         """All sessions, the oldest first."""

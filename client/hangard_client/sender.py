@@ -143,6 +143,13 @@ class Sender:
             self.raise_failure()
             return await self._with_resume(attempt)
 
+    async def ask_anew(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """As ``ask``, but what waits to be sent, and what failed, is forgotten."""
+        async with self._lock:
+            self._queue.clear()
+            self.failures.clear()
+            return await self._with_resume(attempt)
+
     def raise_failure(self) -> None:
         """Errors: the first of what failed since the last call; once. Any thread may call."""
         if self.failures:

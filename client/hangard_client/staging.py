@@ -133,6 +133,15 @@ class Staging:
         answer = await sender.ask(lambda: sender.connection.send(request))
         self.take_column(name, answer.column)
 
+    def discard(self) -> None:
+        """Forget what is buffered. Errors: Closed."""
+        with self.lock:
+            if self._refusal is not None:
+                raise self._refusal
+            for buffer in self._buffers.values():
+                if len(buffer):
+                    buffer.take()
+
     def is_reset(self, column: str) -> bool:
         """Whether the base commit's samples of this name do not belong to the column."""
         found = self._columns.get(column)

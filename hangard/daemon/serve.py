@@ -22,6 +22,7 @@ from hangard.daemon.leases import LeaseHandlers
 from hangard.daemon.lookups import LookupHandlers
 from hangard.daemon.merging import MergeHandlers
 from hangard.daemon.reads import ReadHandlers
+from hangard.daemon.refs import RefHandlers
 from hangard.daemon.routes import Router
 from hangard.daemon.service import Service
 from hangard.daemon.sessions import SessionHandlers
@@ -32,7 +33,7 @@ from hangard.limits import (
     REQUEST_BODY_BYTES_MAX,
 )
 from hangard.repository.repository import Repository
-from hangard.wire import configuration, merging, messages, protocol
+from hangard.wire import configuration, merging, messages, protocol, refs
 from hangard.wire.endpoint import Endpoint
 from hangard.wire.leases import LEASE_HOLDER, LEASE_TAKE
 
@@ -150,6 +151,7 @@ def build_router(service: Service) -> tuple[Router, LeaseHandlers]:
     reads = ReadHandlers(service)
     settings = ConfigurationHandlers(service)
     merges = MergeHandlers(service)
+    named = RefHandlers(service)
     frames = partial(router.frames, memory=service.memory, bytes_max=REQUEST_BODY_BYTES_MAX)
 
     router.query(protocol.HELLO, sessions.hello)
@@ -179,9 +181,14 @@ def build_router(service: Service) -> tuple[Router, LeaseHandlers]:
     router.message(protocol.TREE, messages.OpenTree, reads.tree)
     router.message(protocol.NODE, messages.NodeRequest, reads.node)
     frames(protocol.SAMPLES, reads.samples)
-    router.message(protocol.BRANCH_CREATE, messages.CreateBranch, sessions.create_branch)
-    router.message(protocol.BRANCH_DELETE, messages.DeleteBranch, sessions.delete_branch)
-    router.message(protocol.HEAD, messages.SetHead, sessions.set_head)
+    router.message(protocol.BRANCH_CREATE, refs.CreateBranch, named.create_branch)
+    router.message(protocol.BRANCH_DELETE, refs.DeleteBranch, named.delete_branch)
+    router.message(protocol.BRANCH_RENAME, refs.RenameBranch, named.rename_branch)
+    router.message(protocol.BRANCH_RESET, refs.ResetBranch, named.reset_branch)
+    router.message(protocol.SESSION_RESET, refs.ResetSession, named.reset_session)
+    router.message(protocol.HEAD, refs.SetHead, named.set_head)
+    router.message(protocol.TAG_CREATE, refs.CreateTag, named.create_tag)
+    router.message(protocol.TAG_DELETE, refs.DeleteTag, named.delete_tag)
     return router, leases
 
 

@@ -116,7 +116,7 @@ class Service:
         pipeline.attach(first, last_sequence)
         return await self.threads.control(self.describe, session, first)
 
-    def describe(self, session: Session, next_sequence: int) -> SessionState:
+    def describe(self, session: Session, next_sequence: int = 0) -> SessionState:
         """A session as a client sees it. In a thread: a commit may hold the session's lock."""
         staged = session.staged_columns()
         columns = {}

@@ -1,4 +1,4 @@
-"""Handlers of sessions, branches and the daemon itself."""
+"""Handlers of sessions and the daemon itself."""
 
 from __future__ import annotations
 
@@ -88,22 +88,6 @@ class SessionHandlers:
             "session-closed", session=session.id, abort=request.abort, staged=left.staged
         )
         return messages.SessionLeft(staged=0) if request.abort else left
-
-    async def create_branch(self, request: messages.CreateBranch) -> messages.Head:
-        digest = await self._service.threads.control(
-            self._service.repository.create_branch, request.name, request.commit
-        )
-        return messages.Head(branch=request.name, commit=digest or None)
-
-    async def delete_branch(self, request: messages.DeleteBranch) -> messages.Head:
-        digest = await self._service.threads.control(
-            self._service.repository.delete_branch, request.name, force=request.force
-        )
-        return messages.Head(branch=request.name, commit=digest or None)
-
-    async def set_head(self, request: messages.SetHead) -> messages.Head:
-        await self._service.threads.control(self._service.repository.set_head, request.branch)
-        return messages.Head(branch=request.branch)
 
 
 def _left(session: Session) -> messages.SessionLeft:

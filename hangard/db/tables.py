@@ -6,6 +6,7 @@ import numpy as np
 
 from hangard.encoding.objects import object_digest
 from hangard.encoding.records import (
+    ANNOTATIONS,
     COUNTER,
     HEAD,
     U32_KEY,
@@ -36,6 +37,13 @@ class WriteTables(ReadTables):
         """Whether there was one."""
         return bool(self.txn.delete(name.encode(), db=self.databases.refs))
 
+    def put_annotation(self, tag: str, digest: Digest) -> None:
+        """Names the tag object of a tag."""
+        self.txn.put(ANNOTATIONS + tag.encode(), digest, db=self.databases.refs)
+
+    def delete_annotation(self, tag: str) -> bool:
+        return bool(self.txn.delete(ANNOTATIONS + tag.encode(), db=self.databases.refs))
+
     def put_head(self, branch: str) -> None:
         self.txn.put(HEAD, branch.encode(), db=self.databases.refs)
 
@@ -49,7 +57,7 @@ class WriteTables(ReadTables):
                 cursor.delete()
 
     def put_object(self, kind: bytes, record: bytes) -> Digest:
-        """Stores a commit, tree or schema record (KIND_*) under its digest, and returns that."""
+        """Stores a record of one of the kinds KIND_* under its digest, and returns that."""
         digest = object_digest(kind, record)
         self.txn.put(digest, kind + record, db=self.databases.objects, overwrite=False)
         return digest

@@ -1,4 +1,4 @@
-"""Schemas, trees and commits as deterministic byte records, and their digests.
+"""Schemas, trees, commits and tags as deterministic byte records, and their digests.
 
 LMDB's ``objects`` database holds them as digest -> one kind byte (KIND_*) and the record. Fields
 follow each other without padding; ``fields.py`` says what text8, text32 and so on are.
@@ -31,6 +31,14 @@ Commit, version 1 (``hangard commit v1``)::
         text32  author's name, author's email, message
         u32     number of metadata pairs, then for each, by rising name: text32 name, text32 value
 
+Tag, version 1 (``hangard tag v1``); beside it the ref ``tags/NAME`` holds the same target::
+
+    0   u8      version
+    1   digest  target, a commit
+    33  text32  name, without ``tags/``
+        i64     time, nanoseconds since the epoch, UTC
+        text32  tagger's name, tagger's e-mail, message
+
 Errors  decode_* raise Corrupt (``damaged-record``, ``newer-record``).
 """
 
@@ -43,7 +51,7 @@ from hangard_ext.digest import digest_derived
 from hangard.encoding.fields import F64, I64, U16, U32, U64, Cursor, text8, text32
 from hangard.errors import Corrupt, InvalidRequest, InvalidType
 from hangard.limits import COLUMNS_PER_TREE_MAX, SHAPE_DIMENSIONS_MAX
-from hangard.model.commit import Author, ColumnEntry, Commit, Digest, Tree
+from hangard.model.commit import Author, ColumnEntry, Commit, Digest, Tag, Tree
 from hangard.model.schema import Kind, Layout, Schema
 
 VERSION = 1
@@ -51,15 +59,18 @@ VERSION = 1
 KIND_COMMIT = b"c"
 KIND_TREE = b"t"
 KIND_SCHEMA = b"s"
+KIND_TAG = b"g"
 
 SCHEMA_CONTEXT = "hangard schema v1"
 TREE_CONTEXT = "hangard tree v1"
 COMMIT_CONTEXT = "hangard commit v1"
+TAG_CONTEXT = "hangard tag v1"
 
 _CONTEXTS = {
     KIND_COMMIT: COMMIT_CONTEXT,
     KIND_TREE: TREE_CONTEXT,
     KIND_SCHEMA: SCHEMA_CONTEXT,
+    KIND_TAG: TAG_CONTEXT,
 }
 _KINDS = ("ndarray", "str", "bytes")
 _LAYOUTS = ("flat", "nested")
@@ -166,6 +177,32 @@ def decode_commit(record: bytes) -> Commit:
     return Commit(parents, tree, author, message, time_ns, tuple(metadata))
 
 
+def encode_tag(tag: Tag) -> bytes:
+    return b"".join(
+        (
+            bytes((VERSION,)),
+            tag.target,
+            text32(tag.name),
+            I64.pack(tag.time_ns),
+            text32(tag.tagger.name),
+            text32(tag.tagger.email),
+            text32(tag.message),
+        )
+    )
+
+
+def decode_tag(record: bytes) -> Tag:
+    cursor = Cursor(record, "tag")
+    cursor.version(VERSION)
+    target = cursor.digest()
+    name = cursor.text32()
+    time_ns = cursor.i64()
+    tagger = Author(cursor.text32(), cursor.text32())
+    message = cursor.text32()
+    cursor.end()
+    return Tag(target, name, tagger, message, time_ns)
+
+
 def schema_digest(record: bytes) -> Digest:
     return digest_derived(SCHEMA_CONTEXT, record)
 
@@ -179,7 +216,7 @@ def commit_digest(record: bytes) -> Digest:
 
 
 def object_digest(kind: bytes, record: bytes) -> Digest:
-    """The digest of a record of kind KIND_COMMIT, KIND_TREE or KIND_SCHEMA."""
+    """The digest of a record of one of the kinds KIND_*."""
     return digest_derived(_CONTEXTS[kind], record)
 
 

@@ -4,6 +4,7 @@ A field is only ever added at the end, with a default: array-like structs then r
 
     database   key                          value
     refs       b"heads/NAME", b"tags/NAME"  commit digest (b"": a branch without a commit yet)
+               b"annotations/NAME"          digest of the tag object of tags/NAME
                b"HEAD"                      name of the branch, UTF-8
     reflog     u64, big-endian, rising      ReflogEntry
     objects    digest                       kind byte and record (objects.py)
@@ -32,6 +33,7 @@ from hangard.model.files import FileRecord
 
 HEADS = b"heads/"
 TAGS = b"tags/"
+ANNOTATIONS = b"annotations/"
 HEAD = b"HEAD"
 PURGED = b"purged/"
 

@@ -1,4 +1,4 @@
-"""Commits and the trees they name."""
+"""Commits, the trees they name, and the tags that name them."""
 
 from __future__ import annotations
 
@@ -43,3 +43,15 @@ class Commit:
     message: str
     time_ns: int
     metadata: tuple[tuple[str, str], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """An immutable name of a commit, with who gave it, when and why. ``target`` is the commit's
+    digest, ``time_ns`` nanoseconds since the epoch, UTC."""
+
+    target: Digest
+    name: str
+    tagger: Author
+    message: str
+    time_ns: int

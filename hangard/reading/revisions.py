@@ -2,8 +2,9 @@
 
 A revision is ``BASE`` or ``BASE`` with any number of ``~N`` (the N-th ancestor by first parents; N
 defaults to 1) and ``^N`` (the N-th parent; N defaults to 1; ``^0`` is the commit itself). BASE is
-the first of these that exists: ``HEAD``, a full ref (``heads/main``, ``tags/v1``), a branch, a tag,
-a full hexadecimal digest, the beginning of one (4 digits or more) that fits one commit only.
+the first of these that exists: ``HEAD`` (or ``@``), a full ref (``heads/main``, ``tags/v1``), a
+branch, a tag, a full hexadecimal digest, the beginning of one (4 digits or more) that fits one
+commit only. Behind a ref, or alone for HEAD's branch, ``@{N}`` is where it was N movements ago.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from collections.abc import Callable, Iterable, Iterator
 from hangard.encoding.records import HEADS, TAGS
 from hangard.errors import InvalidType, UnknownRevision
 from hangard.model.commit import Commit, Digest
+from hangard.reading.reflog import movements
 from hangard.reading.tables import ReadTables
 
 SHORT_DIGITS_MIN = 4
 AMBIGUOUS_LISTED_MAX = 10
 
-_REVISION = re.compile(r"(.*?)((?:[~^][0-9]{0,9})*)", re.DOTALL)
+_REVISION = re.compile(r"(.*?)(?:@\{([0-9]{1,9})\})?((?:[~^][0-9]{0,9})*)", re.DOTALL)
 _STEP = re.compile(r"([~^])([0-9]*)")
 _HEX = re.compile(rf"[0-9a-fA-F]{{{SHORT_DIGITS_MIN},64}}", re.ASCII)
 
@@ -31,7 +33,7 @@ def resolve(revision: str | bytes, tables: ReadTables, load: LoadCommit) -> Dige
     """The digest of the commit that a revision names (a digest as bytes names itself).
 
     Errors: InvalidType; UnknownRevision (``unknown-revision``, ``ambiguous-revision`` with
-    ``candidates``, ``branch-without-commit``).
+    ``candidates``, ``branch-without-commit``, ``reflog-too-short``).
     """
     if isinstance(revision, bytes):
         load(revision)
@@ -42,8 +44,11 @@ def resolve(revision: str | bytes, tables: ReadTables, load: LoadCommit) -> Dige
         )
     match = _REVISION.fullmatch(revision)
     assert match is not None
-    digest = _base(match[1], tables)
-    for step, number in _STEP.findall(match[2]):
+    if match[2] is None:
+        digest = _base(match[1], tables)
+    else:
+        digest = _moved(match[1] or "HEAD", int(match[2]), tables)
+    for step, number in _STEP.findall(match[3]):
         count = int(number or 1)
         if step == "~":
             for _ in range(count):
@@ -54,8 +59,7 @@ def resolve(revision: str | bytes, tables: ReadTables, load: LoadCommit) -> Dige
 
 
 def _base(name: str, tables: ReadTables) -> Digest:
-    if name == "HEAD":
-        name = HEADS.decode() + tables.head()
+    name = _named(name, tables)
     for prefix in ("", HEADS.decode(), TAGS.decode()):
         full = prefix + name
         if not full.startswith((HEADS.decode(), TAGS.decode())):
@@ -72,6 +76,45 @@ def _base(name: str, tables: ReadTables) -> Digest:
     if _HEX.fullmatch(name):
         return _by_digits(name.lower(), tables)
     raise unknown(name)
+
+
+def _named(name: str, tables: ReadTables) -> str:
+    return HEADS.decode() + tables.head() if name in ("HEAD", "@") else name
+
+
+def find_ref(name: str, tables: ReadTables) -> str:
+    """The full name of the ref that a name stands for. Errors: UnknownRevision.
+
+    Also of a ref that is gone, if it is a full name that the reflog may know.
+    """
+    named = _named(name, tables)
+    for prefix in ("", HEADS.decode(), TAGS.decode()):
+        full = prefix + named
+        if not full.startswith((HEADS.decode(), TAGS.decode())) or not _may_be_key(full):
+            continue
+        if tables.ref(full) is not None or not prefix:
+            return full
+    raise UnknownRevision(f"no branch or tag is called {_shown(name)}", revision=name[:80])
+
+
+def _moved(name: str, count: int, tables: ReadTables) -> Digest:
+    """Where a ref was ``count`` movements ago."""
+    ref = find_ref(name, tables)
+    seen = -1
+    for seen, entry in enumerate(movements(tables.reflog(), ref)):
+        if seen == count:
+            if entry.after:
+                return entry.after
+            raise UnknownRevision(
+                f"{ref} had no commit {count} movements ago",
+                code="branch-without-commit",
+                revision=name,
+            )
+    raise UnknownRevision(
+        f"the reflog of {ref} has {seen + 1} entries; {ref}@{{{count}}} is beyond them",
+        code="reflog-too-short",
+        revision=name,
+    )
 
 
 def _may_be_key(full: str) -> bool:
@@ -91,8 +134,10 @@ def _by_digits(digits: str, tables: ReadTables) -> Digest:
     if not found:
         raise unknown(digits)
     if len(found) > 1:
+        listed = ", ".join(digest.hex()[: len(digits) + 8] for digest in found[:5])
+        more = ", ..." if len(found) > 5 else ""
         raise UnknownRevision(
-            f"{digits} is the beginning of several commits; give more digits",
+            f"{digits} is the beginning of several commits ({listed}{more}); give more digits",
             code="ambiguous-revision",
             revision=digits,
             candidates=[digest.hex() for digest in found[:AMBIGUOUS_LISTED_MAX]],
@@ -110,7 +155,11 @@ def _parent(digest: Digest, number: int, revision: str, load: LoadCommit) -> Dig
 
 
 def unknown(name: str) -> UnknownRevision:
-    return UnknownRevision(f"no branch, tag or commit is called {name!r}", revision=name)
+    return UnknownRevision(f"no branch, tag or commit is called {_shown(name)}", revision=name[:80])
+
+
+def _shown(name: str) -> str:
+    return repr(name) if len(name) <= 80 else repr(name[:77] + "...")
 
 
 def history(starts: Iterable[Digest], load: LoadCommit) -> Iterator[tuple[Digest, Commit]]:

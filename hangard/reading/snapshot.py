@@ -6,14 +6,15 @@ import os
 import weakref
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from hangard_ext.treecache import NodeCache
 
 from hangard.encoding.records import HEADS, TAGS, ReflogEntry
-from hangard.errors import Closed, Corrupt
+from hangard.errors import Closed, Corrupt, UnknownRevision
 from hangard.limits import CACHE_BYTES_MAX
-from hangard.model.commit import ColumnEntry, Commit, Digest
+from hangard.model.commit import ColumnEntry, Commit, Digest, Tag
 from hangard.model.diff import MergeConflict
 from hangard.model.schema import Schema
 from hangard.reading import revisions
@@ -26,6 +27,7 @@ from hangard.reading.format import checked_directory
 from hangard.reading.locations import StoredLocations
 from hangard.reading.mapping import MappedFiles
 from hangard.reading.nodes import StoredNodes
+from hangard.reading.reflog import movements
 from hangard.reading.samples import SampleReader
 from hangard.tree.store import MemoryNodes
 
@@ -128,10 +130,21 @@ class RepositoryReader:
         with self._env.read() as tables:
             return revisions.resolve(revision, tables, self.commit)
 
-    def reflog(self, limit: int = 1000) -> list[ReflogEntry]:
-        """The latest movements of refs, newest first."""
+    def tag(self, name: str) -> Tag | None:
+        """The tag object of a tag; None if it has none. Errors: UnknownRevision."""
         with self._env.read() as tables:
-            return [entry for entry, _ in zip(tables.reflog(), range(limit), strict=False)]
+            if not name.isascii() or tables.ref(TAGS.decode() + name) is None:
+                raise UnknownRevision(f"there is no tag {name[:80]!r}", code="unknown-tag")
+            return tables.find_annotation(name)
+
+    def reflog(self, ref: str | None = None, limit: int = 1000) -> list[ReflogEntry]:
+        """The latest movements of refs, newest first; of one ref (``main``, ``tags/v1``, ``HEAD``
+        for HEAD's branch), or of all. Errors: UnknownRevision."""
+        with self._env.read() as tables:
+            entries = tables.reflog()
+            if ref is not None:
+                entries = movements(entries, revisions.find_ref(ref, tables))
+            return list(islice(entries, limit))
 
     def config(self) -> dict[str, str]:
         with self._env.read() as tables:

@@ -14,13 +14,16 @@ import numpy.typing as npt
 from hangard.encoding.objects import (
     KIND_COMMIT,
     KIND_SCHEMA,
+    KIND_TAG,
     KIND_TREE,
     decode_commit,
     decode_schema,
+    decode_tag,
     decode_tree,
     stored_record,
 )
 from hangard.encoding.records import (
+    ANNOTATIONS,
     COUNTER,
     HEAD,
     PURGED,
@@ -32,7 +35,7 @@ from hangard.encoding.records import (
     decode_shape,
 )
 from hangard.errors import Corrupt
-from hangard.model.commit import ColumnEntry, Commit, Digest
+from hangard.model.commit import ColumnEntry, Commit, Digest, Tag
 from hangard.model.files import FileRecord
 from hangard.model.schema import Schema
 
@@ -77,12 +80,19 @@ class ReadTables:
         return None if value is None else _digest(value, f"ref {name}", may_be_empty=True)
 
     def refs(self, prefix: bytes = b"") -> Iterator[tuple[str, Digest]]:
-        """Refs whose full names begin with ``prefix`` (``heads/`` or ``tags/``), by name."""
+        """Refs whose full names begin with ``prefix`` (``heads/`` or ``tags/``), by name; without
+        one, the digests of annotations too."""
         for key, value in self._from(self.databases.refs, prefix):
             if not key.startswith(prefix):
                 return
             if key != HEAD:
                 yield key.decode(), _digest(value, f"ref {key!r}", may_be_empty=True)
+
+    def find_annotation(self, tag: str) -> Tag | None:
+        """The tag object of a tag; None for one that has none."""
+        digest = self.txn.get(ANNOTATIONS + tag.encode(), db=self.databases.refs)
+        record = None if digest is None else self.find_object(KIND_TAG, bytes(digest))
+        return None if record is None else decode_tag(record)
 
     def head(self) -> str:
         """The branch that ``HEAD`` names."""

@@ -20,25 +20,25 @@ class CreateBranch:
     name: str
     commit: Digest
     time_ns: int
+    user: str = ""
 
     def check(self, tables: WriteTables) -> None:
         """Errors: AlreadyExists; UnknownRevision for a commit that is not there."""
-        if tables.ref(_HEADS + self.name) is not None:
-            raise AlreadyExists(f"branch {self.name!r} exists", code="branch-exists")
-        # LMDB knows no directories: a branch "a" beside "a/b" would confuse whoever exports refs.
-        for name, _ in tables.refs(HEADS):
-            other = name.removeprefix(_HEADS)
-            if other.startswith(self.name + "/") or self.name.startswith(other + "/"):
-                raise AlreadyExists(
-                    f"branch {self.name!r} cannot stand beside {other!r}", code="branch-exists"
-                )
+        check_free(tables, self.name, HEADS)
         if self.commit:
             check_commit(tables, self.commit)
 
     def apply(self, tables: WriteTables) -> Digest:
         tables.put_ref(_HEADS + self.name, self.commit)
         tables.append_reflog(
-            ReflogEntry(self.time_ns, _HEADS + self.name, b"", self.commit, "branch: created")
+            ReflogEntry(
+                self.time_ns,
+                _HEADS + self.name,
+                b"",
+                self.commit,
+                "branch: created",
+                self.user,
+            )
         )
         return self.commit
 
@@ -50,6 +50,7 @@ class DeleteBranch:
     name: str
     expected: Digest
     time_ns: int
+    user: str = ""
 
     def check(self, tables: WriteTables) -> None:
         """Errors: UnknownRevision; InvalidRequest for HEAD's branch, or if it moved meanwhile."""
@@ -67,7 +68,14 @@ class DeleteBranch:
     def apply(self, tables: WriteTables) -> Digest:
         tables.delete_ref(_HEADS + self.name)
         tables.append_reflog(
-            ReflogEntry(self.time_ns, _HEADS + self.name, self.expected, b"", "branch: deleted")
+            ReflogEntry(
+                self.time_ns,
+                _HEADS + self.name,
+                self.expected,
+                b"",
+                "branch: deleted",
+                self.user,
+            )
         )
         return self.expected
 
@@ -86,6 +94,22 @@ class SetHead:
     def apply(self, tables: WriteTables) -> str:
         tables.put_head(self.name)
         return self.name
+
+
+def check_free(tables: ReadTables, name: str, prefix: bytes, *, without: str = "") -> None:
+    """Whether a branch (``prefix`` HEADS) or tag (TAGS) may be called so, once ``without`` is gone.
+
+    Errors: AlreadyExists (``branch-exists``, ``tag-exists``).
+    """
+    kind, code = ("branch", "branch-exists") if prefix == HEADS else ("tag", "tag-exists")
+    for full, _ in tables.refs(prefix):
+        other = full.removeprefix(prefix.decode())
+        if other == name:
+            raise AlreadyExists(f"{kind} {name!r} exists", code=code)
+        # LMDB knows no directories: a branch "a" beside "a/b" would confuse whoever exports refs.
+        beside = other.startswith(name + "/") or name.startswith(other + "/")
+        if beside and other != without:
+            raise AlreadyExists(f"{kind} {name!r} cannot stand beside {other!r}", code=code)
 
 
 def check_commit(tables: ReadTables, commit: Digest) -> None:

@@ -84,6 +84,10 @@ class PlannedOperation(ABC):
     def head(self) -> Digest | None:
         """Where the branch will be; None if planning failed."""
 
+    def update(self, heads: Heads) -> None:
+        """Enter what became durable in the heads of branches."""
+        heads[self.branch] = self.head
+
     @abstractmethod
     def settle(self) -> None:
         """The transaction is durable."""
@@ -139,6 +143,7 @@ class CommitOperation(PlannedOperation):
         self._group, self._error, self.plan = group, None, None
         self.session.hold().acquire()
         self._held = True
+        self.branch = self.session.branch  # it may have been renamed meanwhile
         try:
             self.plan = self._planned(group)
             group.heads[self.session.branch] = self.plan.digest
@@ -308,7 +313,7 @@ class GroupCommit:
         try:
             for operation, written in zip(operations, durable, strict=True):
                 if written and isinstance(operation, PlannedOperation):
-                    self.heads[operation.branch] = operation.head
+                    operation.update(self.heads)
                     operation.settle()
                 elif written and isinstance(operation, CreateBranch):
                     self.heads[operation.name] = operation.commit or None

@@ -27,14 +27,12 @@ from hangard.errors import (
     HangardError,
     InvalidRequest,
     NoSpace,
-    UnknownRevision,
 )
 from hangard.index import Index
 from hangard.model.commit import Digest
 from hangard.model.names import check_ref_name
 from hangard.repository import recovery
 from hangard.repository.batching import Batcher, Counts
-from hangard.repository.branches import CreateBranch, DeleteBranch, SetHead
 from hangard.repository.changes import Change, ColumnChange, Deletion, Prepared
 from hangard.repository.clock import Clock, SystemClock
 from hangard.repository.committing import (
@@ -44,12 +42,12 @@ from hangard.repository.committing import (
     MakeCheckpoint,
 )
 from hangard.repository.configuration import SetConfig
-from hangard.repository.history import is_ancestor
 from hangard.repository.maintenance import RunMerger
 from hangard.repository.merging import Merger
 from hangard.repository.nodes import Nodes
 from hangard.repository.objects import Objects
 from hangard.repository.publishing import Publisher
+from hangard.repository.refs import Refs
 from hangard.repository.reindexing import mark_damaged
 from hangard.repository.segments import SegmentFactory
 from hangard.repository.session import Session
@@ -143,6 +141,15 @@ class Repository:
         self._sessions.resume_all(found.sessions, self._storage.find_many)
         self.publisher = Publisher(
             self._writer, self._storage, self._objects, clock, self._sessions.check_lease
+        )
+        self.refs = Refs(
+            env,
+            self._writer,
+            clock,
+            objects=self._objects,
+            heads=self._heads,
+            sessions=self._sessions,
+            publisher=self.publisher,
         )
         self._merging = Merger(
             Nodes(env.directory, self._storage),
@@ -270,7 +277,7 @@ class Repository:
         Errors: NothingStaged; Conflict (``commit-conflict``); Closed (``staged-changes-lost``);
         Busy (``exclusive-session``); NoSpace; Corrupt. On each the session is unchanged.
         """
-        if not request.message.strip():
+        if not request.message.strip() and not request.allow_empty_message:
             raise InvalidRequest("a commit needs a message", code="empty-message")
         session = self.session(identity)
         with session.committing:
@@ -309,47 +316,27 @@ class Repository:
 
     def head(self) -> str:
         """The branch that HEAD names."""
-        with self._env.read() as tables:
-            return tables.head()
+        return self.refs.head()
 
     def create_branch(self, name: str, commit: Digest | None = None) -> Digest:
-        """Create a branch at a commit (default: the head of HEAD's branch); the commit's digest.
-
-        Errors: InvalidRequest (``invalid-name``), AlreadyExists, UnknownRevision.
-        """
-        check_ref_name(name)
-        start = commit if commit is not None else self._heads.get(self.head()) or b""
-        result: Digest = self._run(CreateBranch(name, start, self._clock.now_ns()))
-        return result
+        """As Refs.create_branch, and the digest."""
+        self._check_open()
+        return self.refs.create_branch(name, commit)
 
     def delete_branch(self, name: str, force: bool = False) -> Digest:
-        """Delete a branch; the digest its head had (b"" if it had no commit).
-
-        Errors: UnknownRevision; InvalidRequest (``branch-is-head``, ``last-branch``,
-        ``branch-not-merged`` unless ``force``).
-        """
-        with self._lock:
-            if name not in self._heads:
-                raise UnknownRevision(f"there is no branch {name!r}", code="unknown-branch")
-            if len(self._heads) == 1:
-                raise InvalidRequest(f"{name!r} is the only branch", code="last-branch")
-            head = self._heads[name]
-            others = [digest for other, digest in self._heads.items() if other != name]
-        if head and not force and not is_ancestor(self._objects, head, others):
-            raise InvalidRequest(
-                f"branch {name!r} holds commits that no other branch has; force deletes it",
-                code="branch-not-merged",
-            )
-        result: Digest = self._run(DeleteBranch(name, head or b"", self._clock.now_ns()))
-        return result
+        """As Refs.delete_branch."""
+        self._check_open()
+        return self.refs.delete_branch(name, force=force)
 
     def set_head(self, name: str) -> None:
         """Point HEAD at a branch. Errors: UnknownRevision."""
-        self._run(SetHead(name))
+        self._check_open()
+        self.refs.set_head(name)
 
     def set_config(self, values: Mapping[str, str | None]) -> dict[str, str]:
         """Make settings, or take them away; all there are then. Errors: InvalidRequest."""
-        result: dict[str, str] = self._run(SetConfig(values))
+        self._check_open()
+        result: dict[str, str] = self._writer.run(SetConfig(values))
         return result
 
     # The whole
@@ -411,10 +398,6 @@ class Repository:
     def _checkpointed(self, checkpoint: Checkpoint) -> None:
         if checkpoint.run is not None:
             self._merger.wake()
-
-    def _run(self, operation: Any) -> Any:
-        self._check_open()
-        return self._writer.run(operation)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -160,6 +160,10 @@ class SessionRegistry:
             session = self._sessions.get(self._leased or "")
         return None if session is None else session_info(session, leased=True)
 
+    def on_branch(self, branch: str) -> list[Session]:
+        """The sessions on a branch. Takes no lock, since the writer's thread asks, too."""
+        return [session for session in list(self._sessions.values()) if session.branch == branch]
+
     def leave(self, identity: str, *, abort: bool) -> None:
         """A session that holds changes stays and can be resumed, unless ``abort``.
 

@@ -77,6 +77,7 @@ class CommitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     epoch: bytes = b""
     strategy: Side | tuple[Choice, ...] | None = None
     allow_empty: bool = False
+    allow_empty_message: bool = False
     strategy_head: Digest32 | None = None
 
 
@@ -388,33 +389,6 @@ class SamplesAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Header; section: rows (n, *shape), little-endian, C order."""
 
     rows_bytes: Count
-
-
-class CreateBranch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Create a branch at a commit (None: an empty branch or HEAD's commit)."""
-
-    name: Name
-    commit: Digest32 | None = None
-
-
-class DeleteBranch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Delete a branch; ``force`` although commits would be reached by no other ref."""
-
-    name: Name
-    force: bool = False
-
-
-class SetHead(msgspec.Struct, frozen=True, kw_only=True):
-    """Set HEAD to a branch."""
-
-    branch: Name
-
-
-class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """The head of a branch; None before its first commit."""
-
-    branch: str
-    commit: Digest32 | None = None
 
 
 class Sessions(msgspec.Struct, frozen=True, kw_only=True):

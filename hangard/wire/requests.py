@@ -135,20 +135,6 @@ def samples(header: messages.SamplesRequest, digests: Any) -> Request[memoryview
     return _frames(protocol.SAMPLES, header, [digests], parse)
 
 
-def create_branch(name: str, commit: bytes | None) -> Request[messages.Head]:
-    message = messages.CreateBranch(name=name, commit=commit)
-    return _message(protocol.BRANCH_CREATE, message, messages.Head, idempotent=False)
-
-
-def delete_branch(name: str, *, force: bool) -> Request[messages.Head]:
-    message = messages.DeleteBranch(name=name, force=force)
-    return _message(protocol.BRANCH_DELETE, message, messages.Head, idempotent=False)
-
-
-def set_head(branch: str) -> Request[messages.Head]:
-    return _message(protocol.HEAD, messages.SetHead(branch=branch), messages.Head)
-
-
 def _parser(answer_type: Any) -> Callable[[bytes], Any]:
     def parse(body: bytes) -> Any:
         try:

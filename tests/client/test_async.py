@@ -156,8 +156,9 @@ PAIRS = [
         {
             *("close_files", "close_connections", "use_start", "reader"),
             *("read_conflicts", "read_merge_base"),
+            *("read_branches", "read_tags", "read_tag", "read_checkout", "read_diff"),
+            *("read_history", "read_reflog", "read_summary", "read_tree"),
             *("read_levels", "read_config", "column_defaults"),
-            *("read_branches", "read_log", "read_checkout", "read_diff", "read_tree"),
         },
     ),
     (hangard_client.Checkout, hangard_client.AsyncCheckout, set()),

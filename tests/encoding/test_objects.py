@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hangard.encoding import objects
 from hangard.errors import Corrupt, InvalidRequest, InvalidType
-from hangard.model.commit import Author, ColumnEntry, Commit
+from hangard.model.commit import Author, ColumnEntry, Commit, Tag
 from hangard.model.schema import Schema
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -43,10 +43,18 @@ COMMIT = Commit(
     time_ns=1_700_000_000_123_456_789,
     metadata=(("camera", "A"), ("lens", "")),
 )
+TAG = Tag(
+    target=bytes([8]) * 32,
+    name="release/1.0",
+    tagger=Author("Ada Löve", "ada@example.org"),
+    message="the first that is whole\n",
+    time_ns=1_700_000_000_123_456_789,
+)
 KINDS = {
     "schema": (objects.encode_schema, objects.decode_schema, SCHEMA),
     "tree": (objects.encode_tree, objects.decode_tree, TREE),
     "commit": (objects.encode_commit, objects.decode_commit, COMMIT),
+    "tag": (objects.encode_tag, objects.decode_tag, TAG),
 }
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -74,10 +82,14 @@ COMMITS = st.builds(
     st.integers(-(2**63), 2**63 - 1),
     st.dictionaries(TEXT, TEXT).map(lambda d: tuple(sorted(d.items()))),
 )
+TAGS = st.builds(
+    Tag, DIGEST, TEXT, st.builds(Author, TEXT, TEXT), TEXT, st.integers(-(2**63), 2**63 - 1)
+)
 ANY = st.one_of(
     st.tuples(st.just("schema"), SCHEMAS),
     st.tuples(st.just("tree"), TREES),
     st.tuples(st.just("commit"), COMMITS),
+    st.tuples(st.just("tag"), TAGS),
 )
 
 
