@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from hangard.cli.output import key_text, print_json
 from hangard.config import user_file
@@ -19,11 +20,21 @@ EXIT_INTERRUPTED = 130
 
 KEYS_SHOWN_MAX = 20
 
+KINDS = {
+    "t1": "added differently on both sides",
+    "t21": "deleted here, changed there",
+    "t22": "changed here, deleted there",
+    "t3": "changed differently on both sides",
+}
+
 
 def report(error: HangardError, *, as_json: bool = False) -> int:
     """Print an error on standard error, as JSON on standard output; the exit code it has."""
     if as_json:
-        report_json(error, error.code, worded(error))
+        more = {}
+        if isinstance(error, Conflict):
+            more = {"conflicts": conflict_records(error), "total": error.details.get("total")}
+        report_json(error, error.code, worded(error), **more)
     else:
         print(f"error: {worded(error)} [{error.code}]", file=sys.stderr)
     if not isinstance(error, Conflict):
@@ -44,9 +55,9 @@ def report_os_error(error: OSError, *, as_json: bool = False) -> int:
     return EXIT_ERROR
 
 
-def report_json(error: Exception, code: str, message: str) -> None:
+def report_json(error: Exception, code: str, message: str, **more: Any) -> None:
     """An error for programs, on standard output like all that they read."""
-    print_json({"error": type(error).__name__, "code": code, "message": message})
+    print_json({"error": type(error).__name__, "code": code, "message": message, **more})
 
 
 def worded(error: HangardError) -> str:
@@ -55,6 +66,14 @@ def worded(error: HangardError) -> str:
         return error.message.partition(" Commit again with strategy=")[0] + (
             " Commit again with --strategy ours|theirs"
         )
+    if error.code == "merge-conflict":
+        return error.message.partition(" Try again with strategy=")[0] + (
+            " Try again with --strategy ours|theirs, or --choose COLUMN[:KEY]=SIDE"
+        )
+    if error.code == "not-fast-forward":
+        return error.message.replace("merge with ff='auto'", "merge without --ff-only")
+    if error.code == "mainline":
+        return error.message.replace("mainline=", "--mainline")
     if error.code == "no-author":
         return (
             "a commit needs its author's name and e-mail: hangard commit -m MESSAGE"
@@ -68,14 +87,31 @@ def worded(error: HangardError) -> str:
 
 def print_keys(error: Conflict) -> None:
     """The keys that both sides changed, and the way out."""
-    keys = error.details.get("keys", [])
-    for column, key in keys[:KEYS_SHOWN_MAX]:
-        print(f"  {column} {key_text(key)}", file=sys.stderr)
-    hidden = int(error.details.get("total", len(keys))) - min(len(keys), KEYS_SHOWN_MAX)
+    found = conflict_records(error)
+    for conflict in found[:KEYS_SHOWN_MAX]:
+        print(conflict_line(**conflict), file=sys.stderr)
+    hidden = int(error.details.get("total", len(found))) - min(len(found), KEYS_SHOWN_MAX)
     if hidden > 0:
         print(f"  and {hidden} more", file=sys.stderr)
-    print(
-        "To settle it, commit again with --strategy ours (what you staged)"
-        " or --strategy theirs (what the branch has).",
-        file=sys.stderr,
-    )
+    if error.code == "commit-conflict":
+        print(
+            "To settle it, commit again with --strategy ours (what you staged)"
+            " or --strategy theirs (what the branch has).",
+            file=sys.stderr,
+        )
+
+
+def conflict_line(column: str, key: Any, kind: str) -> str:
+    """One conflict for people; ours is "here", theirs is "there"."""
+    what = "(the column itself)" if key is None else key_text(key)
+    return f"  {column} {what}: {KINDS.get(kind, kind)}"
+
+
+def conflict_records(error: Conflict) -> list[dict[str, Any]]:
+    """The listed conflicts as plain values."""
+    keys = error.details.get("keys", [])
+    kinds = error.details.get("kinds") or [""] * len(keys)
+    return [
+        {"column": column, "key": key, "kind": kind}
+        for (column, key), kind in zip(keys, kinds, strict=True)
+    ]

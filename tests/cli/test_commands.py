@@ -210,7 +210,7 @@ def test_a_conflict_names_the_keys_and_a_strategy_settles_it(filled, strategy, k
     filled("import", "images", "ours.npy")
     change_meanwhile(filled, ROWS[:1] + 90)
     message = filled.fails("commit", "-m", "ours", code=3)
-    assert "  images 0\n" in message
+    assert "  images 0: changed differently on both sides\n" in message
     assert "images 1" not in message
     assert "--strategy ours|theirs" in message
     assert "strategy=" not in message
