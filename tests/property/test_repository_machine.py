@@ -305,6 +305,102 @@ class RepositoryMachine(RuleBasedStateMachine):
         wanted = {name for name in {*old, *new} if old.get(name) != new.get(name)}
         assert {change.name for change in self.repo.diff(before, after)} == wanted
 
+    # Merges
+
+    def applied(self, call: Any, name: str, sides: model.Sides, tree: model.Tree) -> Any:
+        """What ``call`` did to a branch, checked against the tree it should have come to."""
+        head = self.model.branches[name]
+        if sides.are_unsettled:
+            with pytest.raises(Conflict) as caught:
+                call()
+            assert {(key[0], tupled(key[1])) for key in caught.value.details["keys"]} == sides.met
+            return None
+        if tree == self.model.tree(head):
+            with pytest.raises(NothingStaged):
+                call()
+            return None
+        return call()
+
+    @precondition(lambda self: self.model.commits)
+    @rule(data=st.data(), side=SIDES, ff=st.sampled_from(["auto", "never"]))
+    def merge(self, data: Any, side: str | None, ff: str) -> None:
+        name, other = self.branch(data), self.commit(data)
+        head = self.model.branches[name]
+        if head is None:
+            report = self.repo.merge(other, into=name)
+            assert (report.outcome, report.commit) == ("fast-forward", other)
+            self.model.branches[name] = other
+            return
+        bases = self.model.merge_bases(head, other)
+        assert {bytes(base) for base in self.repo.merge_base(head, other)} == set(bases)
+        if other in bases:
+            assert self.repo.merge(other, into=name, ff=ff).outcome == "up-to-date"
+            return
+        if head in bases and ff == "auto":
+            assert self.repo.merge(other, into=name).outcome == "fast-forward"
+            self.model.branches[name] = other
+            return
+        if len(bases) > 1:
+            self.merge_criss_cross(name, head, other, ff)
+            return
+        sides = model.Sides(side)
+        base = self.model.tree(bases[0] if bases else None)
+        tree = model.merge(base, self.model.tree(head), self.model.tree(other), sides)
+        dry = self.repo.merge(other, into=name, ff=ff, strategy=side, dry_run=True)
+        assert self.repo.branches()[name] == head
+        if sides.are_unsettled:
+            met = {(column, key) for column, key, _ in dry.conflicts}
+            assert met == sides.met
+            assert {(one.column, one.key) for one in self.repo.conflicts(head, other)} == met
+            with pytest.raises(Conflict) as caught:
+                self.repo.merge(other, into=name, ff=ff)
+            assert {(key[0], tupled(key[1])) for key in caught.value.details["keys"]} == met
+            return
+        report = self.repo.merge(other, into=name, ff=ff, strategy=side, message="merged")
+        assert report.outcome == "merge"
+        self.added_commit(report.commit, [head, other], tree, "merged")
+        self.model.branches[name] = bytes(report.commit)
+
+    def merge_criss_cross(self, name: str, head: bytes, other: bytes, ff: str) -> None:
+        """Several bases: the two directions must come to the same, and lose nothing that both
+        sides have."""
+        try:
+            report = self.repo.merge(other, into=name, ff=ff, message="crossed")
+        except Conflict:
+            assert self.repo.conflicts(head, other)
+            return
+        with self.repo.checkout(name) as co:
+            tree = self.read(co)
+        for column in {*self.model.tree(head)} & {*self.model.tree(other)}:
+            ours = self.model.tree(head)[column].samples
+            theirs = self.model.tree(other)[column].samples
+            both = {key: value for key, value in ours.items() if theirs.get(key) == value}
+            assert both.items() <= tree[column].samples.items()
+        self.added_commit(report.commit, [head, other], tree, "crossed")
+        self.model.branches[name] = bytes(report.commit)
+
+    @precondition(lambda self: self.model.commits)
+    @rule(data=st.data(), side=SIDES, verb=st.sampled_from(["revert", "cherry_pick"]))
+    def revert_or_pick(self, data: Any, side: str | None, verb: str) -> None:
+        name, digest = self.branch(data), self.commit(data)
+        parents = self.model.commits[digest].parents
+        mainline = 1 if len(parents) > 1 else None
+        before = self.model.tree(parents[0] if parents else None)
+        after = self.model.commits[digest].tree
+        base, theirs = (before, after) if verb == "cherry_pick" else (after, before)
+        head = self.model.branches[name]
+        sides = model.Sides(side)
+        tree = model.merge(base, self.model.tree(head), theirs, sides)
+
+        def call() -> Any:
+            return getattr(self.repo, verb)(digest, branch=name, strategy=side, mainline=mainline)
+
+        report = self.applied(call, name, sides, tree)
+        if report is not None:
+            message = self.repo.log(name, limit=1)[0].message
+            self.added_commit(report.commit, [head], tree, message)
+            self.model.branches[name] = bytes(report.commit)
+
     # Branches
 
     @rule(data=st.data(), name=st.sampled_from(BRANCHES))
@@ -364,13 +460,16 @@ class RepositoryMachine(RuleBasedStateMachine):
             assert self.repo.branches() == self.model.branches
 
     def compare(self, co: Any, tree: model.Tree) -> None:
-        assert sorted(co) == sorted(tree)
-        for name, column in tree.items():
+        assert self.read(co) == tree
+
+    def read(self, co: Any) -> model.Tree:
+        found = {}
+        for name in co:
             keys = list(flat_keys(co[name], name))
             assert len(keys) == len(set(keys))
-            found = dict(zip(keys, map(plain, co[name].get_many(keys)), strict=True))
-            assert found == column.samples
-            assert co[name].backend == column.backend
+            samples = dict(zip(keys, map(plain, co[name].get_many(keys)), strict=True))
+            found[name] = model.Column(co[name].backend, samples)
+        return found
 
 
 def flat_keys(column: Any, name: str) -> Any:
