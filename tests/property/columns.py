@@ -10,20 +10,25 @@ from hypothesis import strategies as st
 SHAPE = (2, 3)
 BOUND = (4, 2)
 
-NAMES = ("images",)
-BACKENDS = {"images": ("00", "10")}
+NAMES = ("images", "nested")
+BACKENDS = {"images": ("00", "01", "10"), "nested": ("00", "10")}
 FLAT_KEYS = st.one_of(st.integers(0, 4), st.sampled_from(["a", "b", "ä"]))
-KEYS = {"images": FLAT_KEYS}
+KEYS = {"images": FLAT_KEYS, "nested": st.tuples(st.sampled_from([0, "s"]), FLAT_KEYS)}
 
 ADDED = {
     "images": lambda co, name, backend: co.add_ndarray_column(
         name, shape=SHAPE, dtype="uint8", backend=backend
-    )
+    ),
+    "nested": lambda co, name, backend: co.add_ndarray_column(
+        name, shape=3, dtype="float32", contains_subsamples=True, backend=backend
+    ),
 }
 
 
 def values(name: str) -> st.SearchStrategy[Any]:
     """Samples of a column; few of them, so that equal ones are often put."""
+    if name == "nested":
+        return st.integers(0, 5).map(lambda n: np.full(3, n, np.float32))
     return st.integers(0, 5).map(lambda n: np.full(SHAPE, n, np.uint8))
 
 
