@@ -56,6 +56,7 @@ class AsyncMerging:
         strategy: Strategy = None,
         ff: FastForward = "auto",
         dry_run: bool = False,
+        allow_empty_message: bool = False,
     ) -> MergeReport:
         """Merge a revision into a branch; durable when this returns.
 
@@ -64,12 +65,22 @@ class AsyncMerging:
         ``ff``        auto: only move the branch if it has nothing of its own; never: always make a
                       merge commit; only: refuse to make one
         ``dry_run``   change nothing, and tell what would happen, conflicts included
+        ``allow_empty_message``  the message may be ""
 
         Sessions on the branch go on, and are put on top of the result when they commit.
         Errors: Conflict, which names keys and kinds and changes nothing; InvalidRequest
         (``not-fast-forward``, ``invalid-strategy``); UnknownRevision; Busy; NoSpace.
         """
-        request = merge_request(self.reader(), revision, into, message, metadata, ff, dry_run)
+        request = merge_request(
+            self.reader(),
+            revision,
+            into,
+            message,
+            metadata,
+            ff,
+            dry_run=dry_run,
+            allow_empty_message=allow_empty_message,
+        )
         return await self._carry_out(request, strategy)
 
     async def revert(
@@ -133,6 +144,7 @@ class AsyncMerging:
             author_name=commit.author.name,
             author_email=commit.author.email,
             message=commit.message if message is None else checked_message(message),
+            allow_empty_message=message is None,
             metadata=tuple(
                 sorted({**dict(commit.metadata), PICKED_FROM: digest.hex(), **dict(given)}.items())
             ),
@@ -180,7 +192,9 @@ def merge_request(
     message: str | None,
     metadata: Mapping[str, str] | None,
     ff: str,
+    *,
     dry_run: bool,
+    allow_empty_message: bool,
     session: str = "",
 ) -> MergeRequest:
     """A merge without its author. Errors: UnknownRevision, InvalidType, InvalidRequest."""
@@ -197,10 +211,11 @@ def merge_request(
         branch=into,
         commit=digest,
         command_id=secrets.token_bytes(16),
-        message=checked_message(message),
+        message=checked_message(message, may_be_empty=allow_empty_message),
         metadata=checked_metadata(metadata),
         ff=ff,  # type: ignore[arg-type]
         dry_run=checked_flag(dry_run, "dry_run"),
+        allow_empty_message=checked_flag(allow_empty_message, "allow_empty_message"),
         session=session,
     )
 

@@ -65,6 +65,7 @@ class AsyncSessionMerging:
         strategy: Strategy = None,
         ff: FastForward = "auto",
         dry_run: bool = False,
+        allow_empty_message: bool = False,
     ) -> MergeReport:
         """Merge a revision into this checkout's branch, and go on from the result.
 
@@ -72,7 +73,15 @@ class AsyncSessionMerging:
         Errors: also InvalidRequest (``session-changed``).
         """
         request = merge_request(
-            self._reader, revision, self.branch, message, metadata, ff, dry_run, self.session
+            self._reader,
+            revision,
+            self.branch,
+            message,
+            metadata,
+            ff,
+            dry_run=dry_run,
+            allow_empty_message=allow_empty_message,
+            session=self.session,
         )
         self._staging.enqueue_all()
         await self._sender.flush()

@@ -32,6 +32,7 @@ class Merging:
         strategy: Strategy = None,
         ff: FastForward = "auto",
         dry_run: bool = False,
+        allow_empty_message: bool = False,
     ) -> MergeReport:
         """Merge a revision into a branch; durable when this returns.
 
@@ -40,6 +41,7 @@ class Merging:
         ``ff``        auto: only move the branch if it has nothing of its own; never: always make a
                       merge commit; only: refuse to make one
         ``dry_run``   change nothing, and tell what would happen, conflicts included
+        ``allow_empty_message``  the message may be ""
 
         Sessions on the branch go on, and are put on top of the result when they commit.
         Errors: Conflict, which names keys and kinds and changes nothing; InvalidRequest
@@ -54,6 +56,7 @@ class Merging:
                 strategy=strategy,
                 ff=ff,
                 dry_run=dry_run,
+                allow_empty_message=allow_empty_message,
             )
         )
 

@@ -31,6 +31,7 @@ class SessionMerging:
         strategy: Strategy = None,
         ff: FastForward = "auto",
         dry_run: bool = False,
+        allow_empty_message: bool = False,
     ) -> MergeReport:
         """Merge a revision into this checkout's branch, and go on from the result.
 
@@ -39,7 +40,13 @@ class SessionMerging:
         """
         return self._run(  # type: ignore[no-any-return]
             self._inner.merge(
-                revision, message, metadata=metadata, strategy=strategy, ff=ff, dry_run=dry_run
+                revision,
+                message,
+                metadata=metadata,
+                strategy=strategy,
+                ff=ff,
+                dry_run=dry_run,
+                allow_empty_message=allow_empty_message,
             )
         )
 

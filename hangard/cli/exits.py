@@ -93,7 +93,7 @@ def print_keys(error: Conflict) -> None:
     hidden = int(error.details.get("total", len(found))) - min(len(found), KEYS_SHOWN_MAX)
     if hidden > 0:
         print(f"  and {hidden} more", file=sys.stderr)
-    if error.code == "commit-conflict":
+    if error.code != "merge-conflict":
         print(
             "To settle it, commit again with --strategy ours (what you staged)"
             " or --strategy theirs (what the branch has).",
@@ -104,7 +104,7 @@ def print_keys(error: Conflict) -> None:
 def conflict_line(column: str, key: Any, kind: str) -> str:
     """One conflict for people; ours is "here", theirs is "there"."""
     what = "(the column itself)" if key is None else key_text(key)
-    return f"  {column} {what}: {KINDS.get(kind, kind)}"
+    return f"  {column} {what}" + (f": {KINDS[kind]}" if kind in KINDS else "")
 
 
 def conflict_records(error: Conflict) -> list[dict[str, Any]]:

@@ -83,7 +83,7 @@ class Merger:
 
         Errors: Conflict (``merge-conflict``); HeadMoved (only with ``strategy_head``);
         InvalidRequest (``not-fast-forward``, ``mainline``, ``invalid-strategy``,
-        ``session-changed``); NothingStaged (``nothing-changes``);
+        ``session-changed``, ``empty-message``); NothingStaged (``nothing-changes``);
         UnknownRevision; Busy (``exclusive-session``); NoSpace; Corrupt. After each nothing has
         changed.
         """
@@ -93,6 +93,8 @@ class Merger:
                 return _answered(known, request)
             if request.dry_run:
                 return self._dry_run(request)
+            if not request.message.strip() and not request.allow_empty_message:
+                raise InvalidRequest("a commit needs a message", code="empty-message")
             return self._publish(request, session)
 
     def close(self) -> None:

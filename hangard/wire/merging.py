@@ -28,6 +28,7 @@ class MergeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ``strategy``       ours = the branch's side, theirs = the other; or single choices
     ``strategy_head``  the head that was looked at when they were made; HeadMoved if it is another
     ``session``        one on this branch without staged changes, which goes on from the result
+    ``allow_empty_message``  the message may be ""
     ``dry_run``        only tell what would happen
     """
 
@@ -45,6 +46,7 @@ class MergeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ff: FastForward = "auto"
     mainline: Count = 0
     dry_run: bool = False
+    allow_empty_message: bool = False
     session: Name = ""
 
 

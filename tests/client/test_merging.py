@@ -192,6 +192,16 @@ def test_wrong_arguments_of_a_merge_are_named(repo, pair):
         repo.merge(dev, into="nowhere")
 
 
+def test_an_empty_message_must_be_allowed(repo, pair):
+    main, dev = pair
+    commit(repo, main, {1: 11})
+    commit(repo, dev, {2: 22})
+    with pytest.raises(InvalidRequest):
+        repo.merge(dev, into=main, message="")
+    report = repo.merge(dev, into=main, message="", allow_empty_message=True)
+    assert repo.log(report.commit, limit=1)[0].message == ""
+
+
 def test_a_write_checkout_merges_and_goes_on_from_the_result(repo, pair):
     main, dev = pair
     commit(repo, dev, {2: 22})
