@@ -119,6 +119,11 @@ class AsyncRepository(AsyncRefs, AsyncLog, AsyncIntegrity, AsyncMerging, AsyncCo
         """All sessions, the oldest first."""
         return list((await self._connection.send(requests.sessions())).sessions)
 
+    @property
+    def created_version(self) -> str:
+        """The version of hangard that made the repository; empty before that was recorded."""
+        return self.reader().created_version()
+
     async def exclusive_session(self) -> SessionInfo | None:
         """The session whose client holds the exclusive lease; None, too, if no daemon runs."""
         if await in_thread(starting.find_endpoint, self.path) is None:

@@ -172,6 +172,10 @@ class WriteCheckout(SessionMerging, Access):
         """
         warn_of(self.session, self._run(self._inner.leave()))
 
+    def leave(self, *, abort: bool = False) -> int:
+        """Close; how many staged changes stay in the session, without a warning of them."""
+        return self._run(self._inner.leave(abort=abort))  # type: ignore[no-any-return]
+
     def __enter__(self) -> WriteCheckout:
         return self
 

@@ -119,6 +119,11 @@ class Repository(Refs, Log, Integrity, Merging, Configuration):
         """All sessions, the oldest first."""
         return self._portal.run(self._inner.sessions())
 
+    @property
+    def created_version(self) -> str:
+        """The version of hangard that made the repository; empty before that was recorded."""
+        return self._inner.created_version
+
     def exclusive_session(self) -> SessionInfo | None:
         """The session whose client holds the exclusive lease; None, too, if no daemon runs."""
         return self._portal.run(self._inner.exclusive_session())

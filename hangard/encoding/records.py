@@ -31,6 +31,7 @@ from hangard.errors import Corrupt
 from hangard.model.commit import Digest
 from hangard.model.files import FileRecord
 
+CREATED_VERSION = "created_version"  # in ``meta``: the version of hangard that made it, as text
 HEADS = b"heads/"
 TAGS = b"tags/"
 ANNOTATIONS = b"annotations/"

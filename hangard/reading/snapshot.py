@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hangard_ext.treecache import NodeCache
 
-from hangard.encoding.records import HEADS, TAGS, ReflogEntry
+from hangard.encoding.records import CREATED_VERSION, HEADS, TAGS, ReflogEntry
 from hangard.errors import Closed, Corrupt, UnknownRevision
 from hangard.limits import CACHE_BYTES_MAX
 from hangard.model.commit import ColumnEntry, Commit, Digest, Tag
@@ -145,6 +145,11 @@ class RepositoryReader:
             if ref is not None:
                 entries = movements(entries, revisions.find_ref(ref, tables))
             return list(islice(entries, limit))
+
+    def created_version(self) -> str:
+        """The version of hangard that made the repository; empty before that was recorded."""
+        with self._env.read() as tables:
+            return (tables.find_meta(CREATED_VERSION) or b"").decode()
 
     def config(self) -> dict[str, str]:
         with self._env.read() as tables:

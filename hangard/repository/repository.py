@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hangard import __version__
 from hangard.backends.disk import Disk
 from hangard.db.environment import WritableEnvironment, create_directory
 from hangard.db.filesystem import free_bytes
 from hangard.db.full_disk import as_no_space
 from hangard.db.writer import Writer
-from hangard.encoding.records import HEADS
+from hangard.encoding.records import CREATED_VERSION, HEADS
 from hangard.errors import (
     Closed,
     Corrupt,
@@ -76,6 +77,7 @@ class Repository:
         with WritableEnvironment(path) as env, env.write() as tables:
             tables.put_ref(HEADS.decode() + branch, b"")
             tables.put_head(branch)
+            tables.put_meta(CREATED_VERSION, __version__.encode())
 
     @classmethod
     def open(

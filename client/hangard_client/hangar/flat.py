@@ -1,0 +1,55 @@
+"""Columns whose samples have one key."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hangard_client.hangar.facts import ChangingBackend, ColumnFacts
+from hangard_client.hangar.names import checked_key
+from hangard_client.hangar.samples import SampleReader, SampleWriter, pairs
+from hangard_client.hangar.values import checked_value
+
+
+class FlatSampleReader(ColumnFacts, SampleReader):
+    """Samples by key."""
+
+
+class FlatSampleWriter(ChangingBackend, SampleWriter, FlatSampleReader):
+    """Samples by key, to read and to write."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._scope.check()
+        self._native[checked_key(key)] = checked_value(self._native, value)
+        self._scope.written()
+
+    def append(self, value: Any) -> str:
+        """Write a sample under a new key of digits; the key."""
+        key = new_key()
+        self[key] = value
+        return key
+
+    def update(
+        self, other: Mapping[Any, Any] | Iterable[tuple[Any, Any]] | None = None, **kwargs: Any
+    ) -> None:
+        """Write samples from a mapping or pairs. All are checked before any is written."""
+        self._scope.check()
+        checked = {
+            checked_key(key): checked_value(self._native, value)
+            for key, value in pairs(other, kwargs)
+        }
+        if checked:
+            self._native.update(checked)
+            self._scope.written()
+
+    def pop(self, key: Any) -> Any:
+        """Remove a sample; the sample. Errors: UnknownKey."""
+        value = self[key]
+        del self[key]
+        return value
+
+
+def new_key() -> str:
+    """A key of digits that nobody has."""
+    return str(uuid.uuid4().int)
