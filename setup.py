@@ -67,8 +67,17 @@ def extension(name: str, *c_sources: str, blosc2: bool = False) -> Extension:
 
 EXTENSIONS = [
     extension("digest", "blake3.c", "crc32c.c"),
+    extension("ragged", "blake3.c", "crc32c.c"),
     extension("recordspec"),
-    extension("codec", "blosc2_frame.c", "hdf5_filters.c", "row_reader.c", "crc32c.c", blosc2=True),
+    extension(
+        "codec",
+        "blosc2_frame.c",
+        "hdf5_filters.c",
+        "row_reader.c",
+        "ragged_rows.c",
+        "crc32c.c",
+        blosc2=True,
+    ),
     extension("treekey"),
     extension("keyblock"),
     extension("pairkey"),

@@ -37,6 +37,7 @@ from hangard.wire.refs import ResetSession, reset_session
 from hangard_client.access import MISSING, Columns, Plan, is_list
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
 from hangard_client.async_nested_columns import AsyncNestedColumn, AsyncNestedWriteColumn
+from hangard_client.async_new_columns import AsyncNewColumns
 from hangard_client.async_refs import revision_text, system_user
 from hangard_client.async_session_merging import AsyncSessionMerging
 from hangard_client.commit_arguments import (
@@ -51,7 +52,7 @@ from hangard_client.lease import Lease
 from hangard_client.overlay import Overlay
 from hangard_client.read_checkouts import ReadCheckout
 from hangard_client.reopening import refuse_pickling
-from hangard_client.schemas import changed_backend, new_schema
+from hangard_client.schemas import changed_backend
 from hangard_client.sender import Sender
 from hangard_client.staging import ColumnDefaults, Staging, Start
 
@@ -90,7 +91,7 @@ class AsyncCheckout(ReadCheckout):
         await self.close()
 
 
-class AsyncWriteCheckout(AsyncSessionMerging, Columns):
+class AsyncWriteCheckout(AsyncNewColumns, AsyncSessionMerging, Columns):
     """One client's part of a session: columns to write, and its commits."""
 
     def __init__(
@@ -164,35 +165,7 @@ class AsyncWriteCheckout(AsyncSessionMerging, Columns):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self.branch!r}, session {self.session}>"
 
-    async def add_ndarray_column(
-        self,
-        name: str,
-        shape: Any = None,
-        dtype: Any = None,
-        prototype: Any = None,
-        *,
-        contains_subsamples: bool = False,
-        backend: str | Mapping[str, Any] | None = None,
-        backend_options: Mapping[str, Any] | None = None,
-    ) -> AsyncWriteColumn:
-        """Create a column for samples of one shape and dtype; with ``contains_subsamples`` each
-        sample is a mapping of such (an AsyncNestedWriteColumn).
-
-        ``backend``: "hdf5" or "hdf5-fixed" (compressed), "numpy" (uncompressed, viewable), a
-        format code, a dict of one of these under ``backend`` or ``name`` with its options, or
-        None to choose by the shape (hangard.model.options).
-        Errors: InvalidRequest, InvalidType, AlreadyExists.
-        """
-        schema = new_schema(
-            name,
-            shape,
-            dtype,
-            prototype,
-            backend,
-            backend_options,
-            defaults=self._staging.column_defaults(),
-            contains_subsamples=contains_subsamples,
-        )
+    async def _add_column(self, name: str, schema: Schema) -> Any:
         if name in self:
             raise AlreadyExists(f"column {name!r} exists", code="column-exists", column=name)
         await self._change_column("add", name, schema)

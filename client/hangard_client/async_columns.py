@@ -12,15 +12,16 @@ import numpy.typing as npt
 from hangard.errors import InvalidType, UnknownKey
 from hangard.model.keys import Key, PackedKeys, encode_key, encode_keys
 from hangard.model.schema import Schema
-from hangard.reading.columns import ColumnReader
-from hangard_client.buffers import ColumnBuffer, checked_rows
+from hangard.reading.columns import ColumnReader, part_of
+from hangard_client.buffers import ColumnBuffer
 from hangard_client.column_backends import AsyncBackendChange, BackendFacts
 from hangard_client.new_keys import new_key
 from hangard_client.overlay import Overlay
+from hangard_client.ragged_buffers import checked_batch
 from hangard_client.reopening import Origin, Unopened, open_origin, refuse_pickling
 from hangard_client.staging import Staging
 
-Array = npt.NDArray[Any]
+Array = Any  # one sample: an array, a str or bytes; many: an array (n, *shape) or a list
 
 Samples = Mapping[Any, Any] | Iterable[tuple[Any, Any]]
 
@@ -178,7 +179,8 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
             return buffered
         if self._overlay.is_local:
             return self._overlay.base.get(key)
-        return np.array((await self._overlay.get_many(_one(encoded), None))[0])
+        (found,) = await self._overlay.get_many(_one(encoded), None)
+        return found if self._schema.variable_shape else np.array(found)
 
     async def get_many(self, keys: Iterable[Any], out: Array | None = None) -> Array:
         """Samples (n, *shape) in the order of the keys. Errors: UnknownKey."""
@@ -192,7 +194,7 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
         """What ``column[item]`` is to a synchronous caller: a sample, or with ``(key, 10:20)`` a
         part of it. Errors: UnknownKey."""
         if isinstance(item, tuple) and item:
-            return np.array((await self.read(item[0]))[item[1:]])
+            return part_of(await self.read(item[0]), item[1:])
         return await self.read(item)
 
     async def contains(self, key: Any) -> bool:
@@ -242,7 +244,7 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
         When this returns they survive the end of this process. Errors: as ``put``.
         """
         packed = self._packed(keys)
-        rows = checked_rows(self.name, self._schema, batch, len(packed[1]))
+        rows = checked_batch(self.name, self._schema, batch, len(packed[1]))
         await self._wait_for(self._staging.put_many(self._buffer, packed, rows))
 
     async def append(self, value: Any) -> str:

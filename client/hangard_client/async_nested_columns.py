@@ -10,12 +10,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from hangard.errors import UnknownKey
 from hangard.model.keys import Key, PackedKeys, check_key, encode_key
-from hangard.reading.columns import ColumnReader
+from hangard.reading.columns import ColumnReader, part_of
 from hangard.reading.nested import (
     WHOLE,
     NestedReader,
@@ -216,7 +215,7 @@ class AsyncNestedWriteColumn(AsyncWriteColumn):
         if is_several(part):
             return await self.read_sample(sample, part)
         found = await self.read((sample, part))
-        return np.array(found[rest]) if rest else found
+        return part_of(found, rest) if rest else found
 
     async def get(self, key: Any, default: Any = None) -> Any:
         """The subsamples of a sample, or what a pair names; ``default`` if that is not there."""

@@ -12,6 +12,7 @@ from hangard.errors import InvalidRequest, InvalidType
 from hangard.limits import KIB
 from hangard.model.chunking import chunk_rows
 from hangard.model.keys import PackedKeys, encode_key
+from hangard.model.ragged import RaggedRows
 from hangard.model.schema import Schema
 
 BATCH_BYTES = 1024 * KIB  # about as much is sent at once: whole chunks, at least one
@@ -23,13 +24,14 @@ FIRST_ROWS = 16  # a buffer grows from here: many columns with few rows cost lit
 class Batch:
     """Rows to put and keys to delete in one column; no key is in both.
 
-    Shapes  rows (n, *shape) of the column's dtype, C order, one a key of ``keys``.
+    Shapes  rows (n, *shape) of the column's dtype, C order, one a key of ``keys``; RaggedRows of
+            a column whose samples differ in shape.
     """
 
     column: str
     schema: Schema
     keys: PackedKeys
-    rows: npt.NDArray[Any]
+    rows: npt.NDArray[Any] | RaggedRows
     deleted: PackedKeys
     is_borrowed: bool = False  # the rows are the caller's own memory
 
@@ -42,6 +44,11 @@ class Batch:
     @property
     def rows_bytes(self) -> int:
         return self.rows.nbytes
+
+    def part(self, start: int, stop: int) -> npt.NDArray[Any] | RaggedRows:
+        """The rows ``start`` to ``stop``."""
+        rows = self.rows
+        return rows.part(start, stop) if isinstance(rows, RaggedRows) else rows[start:stop]
 
     def __len__(self) -> int:
         return len(self.keys[1]) + len(self.deleted[1])
@@ -206,7 +213,7 @@ def checked_rows(column: str, schema: Schema, values: object, count: int) -> npt
     It is the caller's own memory where that is possible. Errors: as ``checked_row``.
     """
     if not isinstance(values, np.ndarray):
-        rows = [checked_row(column, schema, value) for value in _iterate(column, values)]
+        rows = [checked_row(column, schema, value) for value in sequence_of(column, values)]
         if not rows:
             rows_array = np.empty((0, *schema.shape), schema.numpy_dtype)
         else:
@@ -235,7 +242,8 @@ def check_dtype(column: str, schema: Schema, dtype: np.dtype[Any]) -> None:
         )
 
 
-def _iterate(column: str, values: object) -> Any:
+def sequence_of(column: str, values: object) -> Any:
+    """Many samples, to be iterated over. Errors: InvalidType (``not-an-array``)."""
     if isinstance(values, str | bytes | dict) or not hasattr(values, "__iter__"):
         raise InvalidType(
             f"column {column!r} takes an array or a sequence of arrays,"
@@ -246,11 +254,15 @@ def _iterate(column: str, values: object) -> Any:
 
 
 def _counted(column: str, rows: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
-    found = len(rows) if rows.ndim else 0
-    if found != count or not rows.ndim:
+    check_count(column, len(rows) if rows.ndim else -1, count)
+    return rows
+
+
+def check_count(column: str, found: int, count: int) -> None:
+    """Errors: InvalidRequest (``wrong-count``) unless there are as many samples as keys."""
+    if found != count:
         raise InvalidRequest(
-            f"{count} keys of column {column!r} need as many samples, not {found}",
+            f"{count} keys of column {column!r} need as many samples, not {max(0, found)}",
             code="wrong-count",
             column=column,
         )
-    return rows

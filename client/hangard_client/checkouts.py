@@ -13,6 +13,7 @@ from hangard_client.columns import Column, Run, WriteColumn
 from hangard_client.commit_arguments import Strategy
 from hangard_client.history import CommitDigest, Revision
 from hangard_client.nested_columns import NestedColumn, NestedWriteColumn
+from hangard_client.new_columns import NewColumns
 from hangard_client.read_checkouts import ReadCheckout
 from hangard_client.reopening import refuse_pickling
 from hangard_client.session_merging import SessionMerging
@@ -37,8 +38,10 @@ class Checkout(ReadCheckout):
         self.close()
 
 
-class WriteCheckout(SessionMerging, Access):
+class WriteCheckout(NewColumns, SessionMerging, Access):
     """One client's part of a session: columns to write, and its commits. Threads may share it."""
+
+    _inner: AsyncWriteCheckout
 
     def __init__(self, inner: AsyncWriteCheckout, run: Run) -> None:
         self._inner = inner
@@ -76,38 +79,6 @@ class WriteCheckout(SessionMerging, Access):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self.branch!r}, session {self.session}>"
-
-    def add_ndarray_column(
-        self,
-        name: str,
-        shape: Any = None,
-        dtype: Any = None,
-        prototype: Any = None,
-        *,
-        contains_subsamples: bool = False,
-        backend: str | Mapping[str, Any] | None = None,
-        backend_options: Mapping[str, Any] | None = None,
-    ) -> WriteColumn:
-        """Create a column for samples of one shape and dtype; with ``contains_subsamples`` each
-        sample is a mapping of such (a NestedWriteColumn).
-
-        ``backend``: "hdf5" or "hdf5-fixed" (compressed), "numpy" (uncompressed, viewable), a
-        format code, a dict of one of these under ``backend`` or ``name`` with its options, or
-        None to choose by the shape (hangard.model.options).
-        Errors: InvalidRequest, InvalidType, AlreadyExists.
-        """
-        self._run(
-            self._inner.add_ndarray_column(
-                name,
-                shape,
-                dtype,
-                prototype,
-                contains_subsamples=contains_subsamples,
-                backend=backend,
-                backend_options=backend_options,
-            )
-        )
-        return self._column(name)
 
     def remove_column(self, name: str) -> None:
         """Remove a column with all its samples. Errors: UnknownColumn."""

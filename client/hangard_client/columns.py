@@ -6,10 +6,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from itertools import islice
 from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from hangard.model.keys import Key
+from hangard.reading.columns import part_of
 from hangard_client.async_columns import (
     NO_DEFAULT,
     AsyncWriteColumn,
@@ -18,13 +16,13 @@ from hangard_client.async_columns import (
     Samples,
     pairs_of,
 )
-from hangard_client.buffers import checked_rows
 from hangard_client.column_backends import BackendSpec, StagedBackendFacts
 from hangard_client.new_keys import new_key
+from hangard_client.ragged_buffers import checked_batch
 from hangard_client.reopening import refuse_pickling
 
 T = TypeVar("T")
-Array = npt.NDArray[Any]
+Array = Any  # one sample: an array, a str or bytes; many: an array (n, *shape) or a list
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 COMPLETIONS_MAX = 1000  # keys that tab completion offers
@@ -118,7 +116,7 @@ class WriteColumn(StagedBackendFacts, ColumnFacts):
     def __getitem__(self, item: Any) -> Any:
         """As of a read checkout, with what this session has staged. Errors: UnknownKey."""
         if isinstance(item, tuple) and item:
-            return np.array(self.read(item[0])[item[1:]])
+            return part_of(self.read(item[0]), item[1:])
         return self.read(item)
 
     def get(self, key: Any, default: Any = None) -> Any:
@@ -132,11 +130,11 @@ class WriteColumn(StagedBackendFacts, ColumnFacts):
             return buffered
         if self._overlay.is_local:
             return self._overlay.base.get(key)
-        return self._run(self._inner.read(key))  # type: ignore[no-any-return]
+        return self._run(self._inner.read(key))
 
     def get_many(self, keys: Iterable[Any], out: Array | None = None) -> Array:
         """Samples (n, *shape) in the order of the keys. Errors: UnknownKey."""
-        return self._run(self._inner.get_many(keys, out))  # type: ignore[no-any-return]
+        return self._run(self._inner.get_many(keys, out))
 
     def find_many(self, keys: Iterable[Any], default: Any = None) -> list[Any]:
         """Samples in the order of the keys, ``default`` for each that is not there."""
@@ -175,7 +173,7 @@ class WriteColumn(StagedBackendFacts, ColumnFacts):
         When this returns they survive the end of this process. Errors: as ``put``.
         """
         packed = self._inner._packed(keys)
-        rows = checked_rows(self.name, self._schema, batch, len(packed[1]))
+        rows = checked_batch(self.name, self._schema, batch, len(packed[1]))
         self._wait_for(self._staging.put_many(self._buffer, packed, rows))
 
     def append(self, value: Any) -> str:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from hangard.errors import UnknownKey
 from hangard.model.keys import Key, PackedKeys, check_key, encode_key
-from hangard.reading.columns import ColumnReader
+from hangard.reading.columns import ColumnReader, part_of
 from hangard.reading.nested import (
     WHOLE,
     NestedReader,
@@ -234,7 +233,7 @@ class NestedWriteColumn(WriteColumn):
         if is_several(part):
             return self.read_sample(sample, part)
         found = self.read((sample, part))
-        return np.array(found[rest]) if rest else found
+        return part_of(found, rest) if rest else found
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The subsamples of a sample, or what a pair names; ``default`` if that is not there."""

@@ -76,7 +76,7 @@ class Overlay:
                 raise self.unknown(encoded)
             return self._buffer.find(encoded)
 
-    async def get_many(self, keys: PackedKeys, out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
+    async def get_many(self, keys: PackedKeys, out: npt.NDArray[Any] | None) -> Any:
         """Samples of packed keys, in their order, (n, *shape). Errors: UnknownKey."""
         blob, ends = keys
         rows = self.base.output(len(ends), out)
@@ -88,16 +88,17 @@ class Overlay:
                 raise self.unknown(_key_at(wanted, int(np.argmax(states == DELETED))))
             hits = np.flatnonzero(states == STAGED)
             if len(hits):
-                rows[left[hits]] = self.base.read_specs(
+                staged = self.base.read_specs(
                     np.ascontiguousarray(digests[hits]), np.ascontiguousarray(specs[hits])
                 )
+                _place(rows, left[hits], staged)
             left = left[states == NOT_STAGED]
         if len(left):
             wanted = take_keys(blob, ends, left)
             digests, found = self.base.find_digests(*wanted)
             if not found.all():
                 raise self.unknown(_key_at(wanted, int(np.argmin(found))))
-            rows[left] = self.base.read_digests(digests)
+            _place(rows, left, self.base.read_digests(digests))
         return rows
 
     async def contains_many(self, keys: PackedKeys) -> npt.NDArray[np.bool_]:
@@ -144,7 +145,7 @@ class Overlay:
         key, column = decode_key(encoded), self._buffer.column
         return UnknownKey(f"no sample {key!r} in column {column!r}", keys=[repr(key)], total=1)
 
-    def _fill_buffered(self, keys: PackedKeys, rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    def _fill_buffered(self, keys: PackedKeys, rows: Any) -> npt.NDArray[np.int64]:
         """Copy buffered rows; the positions of the other keys."""
         blob, ends = keys
         with self._staging.lock:
@@ -255,6 +256,15 @@ def merged_blocks(blocks: Iterable[PackedKeys], changes: Changes) -> Iterator[li
         start = stop
     if start < len(puts):
         yield _merged((b"", changes[1][:0]), changes, puts, start, len(puts))
+
+
+def _place(rows: Any, positions: npt.NDArray[np.int64], samples: Any) -> None:
+    """Put samples at positions of an array of rows, or of a list of samples of any shapes."""
+    if not isinstance(rows, list):
+        rows[positions] = samples
+        return
+    for position, sample in zip(positions.tolist(), samples, strict=True):
+        rows[position] = sample
 
 
 def _is_put(digests: Bytes) -> npt.NDArray[np.bool_]:

@@ -13,13 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from hangard_ext.treecache import NodeCache
 
+from hangard.errors import InvalidRequest
 from hangard.limits import CACHE_BYTES_MAX
 from hangard.model.commit import Digest
+from hangard.model.ragged import RaggedRows, ends_of
+from hangard.model.schema import Schema
 from hangard.reading.checkout import unknown_column
 from hangard.reading.columns import ColumnReader
+from hangard.reading.samples import values_of
 from hangard.reading.snapshot import RepositoryReader
 from hangard.wire import requests
-from hangard.wire.messages import OpenTree, SamplesRequest
+from hangard.wire.messages import OpenTree, SamplesRequest, SchemaMessage
 from hangard_client.connection import Connection
 from hangard_client.portal import Portal
 
@@ -28,6 +32,7 @@ Array = npt.NDArray[Any]
 
 # What a local reader fails with when only the daemon can help.
 LOCAL_FAILURES = frozenset({"readers-full", "database-unreadable"})
+RAGGED_ROWS_MAX = 1024  # samples of unknown sizes in one request
 SAMPLES_BYTES = 8 * 1024 * 1024  # of one request; a larger sample comes alone
 
 
@@ -82,6 +87,42 @@ class RemoteSamples:
             rows = self._source.send(requests.samples(header, np.ascontiguousarray(part)))
             found = np.frombuffer(rows, out.dtype) if len(rows) else np.empty(0, out.dtype)
             out[start : start + step] = found.reshape(len(part), *out.shape[1:])
+
+    def read_ragged(self, schema: Schema, digests: npt.NDArray[np.uint8]) -> list[Any]:
+        """Samples as new arrays, str or bytes."""
+        return [
+            sample
+            for samples in self.ragged_batches(schema, digests, SAMPLES_BYTES)
+            for sample in samples
+        ]
+
+    def ragged_batches(
+        self, schema: Schema, digests: npt.NDArray[np.uint8], bytes_max: int
+    ) -> Iterator[list[Any]]:
+        """The same, in order, as many at a time as the daemon puts into one answer."""
+        start = 0
+        while start < len(digests):
+            part = np.ascontiguousarray(digests[start : start + RAGGED_ROWS_MAX])
+            header = SamplesRequest(
+                count=len(part), dtype=schema.dtype, shape=(), ragged=SchemaMessage.of(schema)
+            )
+            request = requests.ragged_samples(header, part, len(schema.bound))
+            data, shapes = self._source.send(request)
+            start += len(shapes)
+            rows = RaggedRows(
+                np.frombuffer(bytearray(data), np.uint8), ends_of(schema, shapes), shapes
+            )
+            yield values_of(schema, rows, [tuple(shape) for shape in shapes.tolist()])
+
+    def view_ragged(self, schema: Schema, digest: Digest) -> Any:
+        """A read-only copy: nothing is mapped here."""
+        if schema.kind == "str":
+            raise InvalidRequest("text can be read, but not viewed", code="not-viewable")
+        (sample,) = self.read_ragged(schema, np.frombuffer(digest, np.uint8).reshape(1, -1))
+        if schema.kind == "bytes":
+            return memoryview(sample)
+        sample.flags.writeable = False
+        return sample
 
 
 class RemoteTree(Mapping[str, ColumnReader]):

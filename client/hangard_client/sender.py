@@ -26,6 +26,7 @@ from hangard.limits import (
     REQUEST_KEYS_MAX,
 )
 from hangard.model.chunking import chunk_rows
+from hangard.model.ragged import RaggedRows
 from hangard.wire import requests
 from hangard.wire.messages import (
     Change,
@@ -290,36 +291,51 @@ class Sender:
 def cut(batch: Batch, part_bytes: int) -> list[Batch]:
     """A batch as parts of about ``part_bytes``, in whole chunks; rows above it come alone."""
     keys, ends = batch.keys
-    row_bytes = max(1, batch.schema.sample_bytes)
-    chunk = chunk_rows(row_bytes)
-    rows = max(1, part_bytes // row_bytes)
-    rows = min(REQUEST_KEYS_MAX // 2, rows - rows % chunk if rows > chunk else rows)
-    if len(ends) <= rows and len(batch.deleted[1]) <= REQUEST_KEYS_MAX // 2:
+    spans = _spans(batch, part_bytes)
+    if len(spans) <= 1 and len(batch.deleted[1]) <= REQUEST_KEYS_MAX // 2:
         return [batch]
     parts = []
-    for start in range(0, len(ends), rows):
-        stop = min(start + rows, len(ends))
+    for start, stop in spans:
         first = int(ends[start - 1]) if start else 0
         part_keys = keys[first : int(ends[stop - 1])], ends[start:stop] - first
         none = b"", ends[:0]
-        parts.append(replace(batch, keys=part_keys, rows=batch.rows[start:stop], deleted=none))
+        parts.append(replace(batch, keys=part_keys, rows=batch.part(start, stop), deleted=none))
     blob, stops = batch.deleted
     step = REQUEST_KEYS_MAX // 2
     for start in range(0, len(stops), step):
         stop = min(start + step, len(stops))
         first = int(stops[start - 1]) if start else 0
         deleted = blob[first : int(stops[stop - 1])], stops[start:stop] - first
-        no_rows = replace(batch, keys=(b"", ends[:0]), rows=batch.rows[:0], deleted=deleted)
+        no_rows = replace(batch, keys=(b"", ends[:0]), rows=batch.part(0, 0), deleted=deleted)
         parts.append(no_rows)
     return parts
 
 
+def _spans(batch: Batch, part_bytes: int) -> list[tuple[int, int]]:
+    """The rows (start, stop) of each part."""
+    count, rows_max = len(batch.keys[1]), REQUEST_KEYS_MAX // 2
+    if not isinstance(batch.rows, RaggedRows):
+        row_bytes = max(1, batch.schema.sample_bytes)
+        chunk = chunk_rows(row_bytes)
+        rows = max(1, part_bytes // row_bytes)
+        rows = min(rows_max, rows - rows % chunk if rows > chunk else rows)
+        return [(start, min(start + rows, count)) for start in range(0, count, rows)]
+    spans, ends, start, begin = [], batch.rows.ends, 0, 0
+    while start < count:
+        stop = int(np.searchsorted(ends, np.uint64(begin + part_bytes), side="right"))
+        stop = min(max(stop, start + 1), start + rows_max)
+        spans.append((start, stop))
+        start, begin = stop, int(ends[stop - 1])
+    return spans
+
+
 def changes_of(batches: Sequence[Batch]) -> tuple[tuple[Change, ...], list[Any]]:
-    """Headers and sections (keys, ends, rows of each) of some batches."""
+    """Headers and sections (keys, ends, rows of each, and shapes if they differ) of batches."""
     changes: list[Change] = []
     sections: list[Any] = []
     for batch in batches:
         if len(batch.keys[1]):
+            ragged = batch.rows if isinstance(batch.rows, RaggedRows) else None
             changes.append(
                 Change(
                     kind="put",
@@ -327,11 +343,14 @@ def changes_of(batches: Sequence[Batch]) -> tuple[tuple[Change, ...], list[Any]]
                     count=len(batch.keys[1]),
                     keys_bytes=len(batch.keys[0]),
                     dtype=batch.schema.dtype,
-                    shape=batch.schema.shape,
+                    shape=() if ragged is not None else batch.schema.shape,
                     rows_bytes=batch.rows_bytes,
+                    dimensions=None if ragged is None else ragged.shapes.shape[1],
                 )
             )
             sections += [*batch.keys, row_buffer(batch)]
+            if ragged is not None:
+                sections.append(ragged.shapes.reshape(-1).view(np.uint8))
         if len(batch.deleted[1]):
             changes.append(
                 Change(
@@ -347,6 +366,8 @@ def changes_of(batches: Sequence[Batch]) -> tuple[tuple[Change, ...], list[Any]]
 
 def row_buffer(batch: Batch) -> Any:
     """The rows' bytes without a copy; complex and float16 rows, too, are plain bytes."""
+    if isinstance(batch.rows, RaggedRows):
+        return batch.rows.data
     return batch.rows.reshape(-1).view("u1") if batch.rows.size else np.empty(0, "u1")
 
 

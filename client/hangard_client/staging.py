@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from hangard.errors import Closed, UnknownColumn
 from hangard.model.keys import PackedKeys
+from hangard.model.ragged import RaggedRows
 from hangard.model.schema import Schema
 from hangard.reading.checkout import unknown_column
 from hangard.wire import requests
@@ -29,6 +30,7 @@ from hangard.wire.messages import (
     StagedColumn,
 )
 from hangard_client.buffers import NO_KEYS, Batch, ColumnBuffer
+from hangard_client.ragged_buffers import new_buffer
 from hangard_client.sender import Sender
 
 POSTS_MAX = 2  # batches under way: one is being sent while the next is filled
@@ -156,7 +158,7 @@ class Staging:
         with self.lock:
             buffer = self._buffers.get(column)
             if buffer is None:
-                buffer = self._buffers[column] = ColumnBuffer(column, self.schema(column))
+                buffer = self._buffers[column] = new_buffer(column, self.schema(column))
             return buffer
 
     # Changes
@@ -201,7 +203,7 @@ class Staging:
             return len(self.posts) >= POSTS_MAX
 
     def put_many(
-        self, buffer: ColumnBuffer, keys: PackedKeys, rows: npt.NDArray[Any]
+        self, buffer: ColumnBuffer, keys: PackedKeys, rows: npt.NDArray[Any] | RaggedRows
     ) -> Post | None:
         """Post many samples at once, behind what is buffered of the column.
 

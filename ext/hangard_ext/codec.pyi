@@ -67,3 +67,11 @@ def read_many(
     positions: npt.NDArray[np.int64] | None = None,
     verify: bool = True,
 ) -> int: ...
+def read_ragged(
+    file: _Bytes,
+    specs: npt.NDArray[np.uint8],
+    ends: npt.NDArray[np.uint64],
+    out: npt.NDArray[np.uint8],
+    positions: npt.NDArray[np.int64] | None = None,
+    verify: bool = True,
+) -> int: ...

@@ -67,6 +67,11 @@ cdef extern from "hdf5_filters.h" nogil:
                                     int64_t room)
     uint32_t hangard_fletcher32(const uint8_t *data, int64_t n_bytes)
 
+cdef extern from "ragged_rows.h" nogil:
+    int64_t hangard_read_ragged(const uint8_t *file, uint64_t file_bytes, const uint8_t *specs,
+                                const int64_t *positions, int64_t n, const uint64_t *ends,
+                                uint8_t *out, int verify)
+
 cdef extern from "blosc2.h" nogil:
     const char *BLOSC2_VERSION_STRING
 
@@ -434,4 +439,50 @@ def read_many(
         PyBuffer_Release(&target)
     if bad == -2:
         raise MemoryError("no memory to read rows")
+    return bad
+
+
+def read_ragged(
+    file, const uint8_t[:, ::1] specs not None, const uint64_t[::1] ends not None,
+    uint8_t[::1] out not None, positions=None, bint verify=True,
+):
+    """Put the sample of spec i into out[ends[i - 1]:ends[i]]; the lowest bad i, or -1.
+
+    As ``read_many`` for samples of any lengths: ends uint64 (n,) ascend to the length of `out`.
+    """
+    cdef Py_buffer source
+    cdef int64_t bad, n = specs.shape[0]
+    cdef uint64_t before = 0
+    cdef Py_ssize_t i
+    cdef const int64_t[::1] chosen
+    cdef const int64_t *first = NULL
+    cdef uint8_t nothing
+    cdef uint8_t *target = &out[0] if out.shape[0] else &nothing
+    if specs.shape[1] != 32 or ends.shape[0] != n:
+        raise ValueError(f"{ends.shape[0]} ends and specs ({n}, {specs.shape[1]})")
+    for i in range(n):
+        if ends[i] < before:
+            raise ValueError(f"sample {i} ends at {ends[i]}, before it begins at {before}")
+        before = ends[i]
+    if before != <uint64_t>out.shape[0]:
+        raise ValueError(f"the last sample ends at {before}, the output at {out.shape[0]}")
+    if positions is not None:
+        array = np.ascontiguousarray(positions, dtype=np.int64)
+        if len(array) and not 0 <= array.min() <= array.max() < n:
+            raise ValueError(f"positions beyond the {n} specs")
+        chosen = array
+        n = chosen.shape[0]
+    if n == 0:
+        return -1
+    if positions is not None:
+        first = &chosen[0]
+    PyObject_GetBuffer(file, &source, PyBUF_SIMPLE | PyBUF_C_CONTIGUOUS)
+    with nogil:
+        bad = hangard_read_ragged(
+            <const uint8_t *>source.buf, source.len, &specs[0, 0], first, n, &ends[0], target,
+            verify,
+        )
+    PyBuffer_Release(&source)
+    if bad == -2:
+        raise MemoryError("no memory to read samples")
     return bad

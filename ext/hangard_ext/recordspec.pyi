@@ -6,6 +6,8 @@ from typing_extensions import Buffer
 
 RECORD_SPEC_BYTES: Final = 32
 FLAG_RAW_CHUNK: Final = 1
+FLAG_RAGGED: Final = 2
+SHAPE_IS_LENGTH: Final = 0x80000000
 CODEC_RAW: Final = 0
 CODEC_BLOSC2: Final = 1
 CODEC_GZIP: Final = 2

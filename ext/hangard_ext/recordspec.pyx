@@ -5,6 +5,7 @@ Format   32 bytes, little-endian, permanent:
     offset size type  field
     0      1    u8    format code of the backend (decimal: 00 -> 0, 10 -> 10, 20 -> 20, ...)
     1      1    u8    flags (bit 0: the chunk is stored raw, HDF5's filter mask is set;
+                      bit 1: samples of a chunk differ in length, the row is a byte;
                       bits 4-6, of codecs 2 and 3: item size of their byte shuffle as power of
                       two, 0 for none)
     2      1    u8    codec of the chunk (0 raw, 1 Blosc2, 2 zlib stream, 3 LZF)
@@ -12,9 +13,10 @@ Format   32 bytes, little-endian, permanent:
     4      4    u32   segment number
     8      8    u64   offset of the chunk, row or payload in the segment's file, bytes
     16     4    u32   stored length of the chunk, row or payload, bytes
-    20     4    u32   row in the chunk
+    20     4    u32   row in the chunk; with bit 1 the sample's first byte in it
     24     4    u32   CRC32C of the sample's raw bytes
-    28     4    u32   shape id (0: the column's shape)
+    28     4    u32   shape id: 0 the column's shape; top bit set: the length of a 1-D sample,
+                      of a text or of bytes; else the number of an interned shape
 
 Errors   OverflowError for a value that does not fit its field, ValueError for bytes that are not
          specs, TypeError for values that are no integers.
@@ -29,6 +31,8 @@ import numpy as np
 
 RECORD_SPEC_BYTES = 32
 FLAG_RAW_CHUNK = 1
+FLAG_RAGGED = 2
+SHAPE_IS_LENGTH = 1 << 31
 CODEC_RAW = 0
 CODEC_BLOSC2 = 1
 CODEC_GZIP = 2

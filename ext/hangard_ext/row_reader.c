@@ -6,6 +6,7 @@
 #include "blosc2_frame.h"
 #include "crc32c.h"
 #include "hdf5_filters.h"
+#include "ragged_rows.h"
 
 enum { SPEC_BYTES = 32, CODEC_RAW = 0, CODEC_BLOSC2 = 1 };
 
@@ -179,6 +180,15 @@ int64_t hangard_read_many(const uint8_t *file, uint64_t file_bytes, const uint8_
         const uint8_t *spec = specs + index * SPEC_BYTES;
         if (row_bytes == 0) {
             verify_row(&r, index);
+        } else if (spec[1] & HANGARD_FLAG_RAGGED) {
+            uint64_t end = (uint64_t)row_bytes;
+            int64_t result = hangard_read_ragged(file, file_bytes, spec, NULL, 1, &end,
+                                                 out + index * row_bytes, verify);
+            if (result == -2) {
+                r.bad = -2;
+                break;
+            }
+            if (result >= 0) mark_bad(&r, index);
         } else if (spec[2] == CODEC_RAW) {
             read_raw(&r, index);
         } else if ((spec[2] != CODEC_BLOSC2 || spec[1] != 0) && !is_filtered(spec)) {

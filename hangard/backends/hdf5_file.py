@@ -23,7 +23,6 @@ from hangard.backends.segment import Reservation, SegmentLost
 from hangard.backends.shared_memory import Region
 from hangard.errors import NoSpace
 from hangard.limits import KIB
-from hangard.model.directory import FORMAT_HDF5, FORMAT_HDF5_FIXED
 from hangard.model.options import Hdf5Options
 
 PAYLOADS_UNDERWAY_MAX = 2  # of one append: one is being filled while the other is written
@@ -64,7 +63,7 @@ class Hdf5File:
         options: Hdf5Options,
         disk: Disk,
         writer: Hdf5Writer,
-        format_code: int = FORMAT_HDF5,
+        natural_shape: bool = False,
     ) -> None:
         """Create it; its directory entry is synced. Errors: FileExistsError, as above."""
         self.path = path
@@ -90,7 +89,7 @@ class Hdf5File:
                 codec=options.blosc2_codec,
                 level=options.level,
                 shuffle=options.shuffle,
-                natural_shape=format_code == FORMAT_HDF5_FIXED,
+                natural_shape=natural_shape,
             )
 
         for attempt in range(CREATE_ATTEMPTS_MAX):

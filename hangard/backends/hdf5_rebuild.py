@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from hangard_ext.codec import chunk_bytes_of, filtered_bytes_of, read_many
+from hangard_ext.codec import chunk_bytes_of, filtered_bytes_of, read_many, read_ragged
 from hangard_ext.recordspec import CODEC_BLOSC2, CODEC_RAW, FLAG_RAW_CHUNK, unpack_many
 
 from hangard.backends.disk import Disk
@@ -26,11 +26,12 @@ from hangard.backends.hdf5_file import Hdf5File
 from hangard.backends.hdf5_messages import Chunk
 from hangard.backends.hdf5_segment import FLETCHER32_BYTES, put_trailer, raw_mask
 from hangard.backends.hdf5_writer import Hdf5Writer
+from hangard.backends.ragged_chunks import cut_chunks
 from hangard.backends.segment import Bytes, RowsFile
 from hangard.errors import Busy
 from hangard.limits import MIB
 from hangard.model.chunking import chunk_rows
-from hangard.model.directory import FORMAT_HDF5
+from hangard.model.directory import FORMAT_HDF5, FORMAT_HDF5_FIXED
 from hangard.model.options import Hdf5Options
 
 RELEASE_S_MAX = 60.0  # a process that ends closes its files first
@@ -82,8 +83,11 @@ def rebuild(
     disk: Disk,
     writer: Hdf5Writer,
     format_code: int = FORMAT_HDF5,
+    sizes: npt.NDArray[np.int64] | None = None,
 ) -> Rebuilt:
     """Copy the chunks that ``specs`` (n, 32) name into a new, sealed file with its ``.rows``.
+
+    ``sizes`` (n,) in bytes, of samples of variable shape; ``shape`` is empty then.
 
     Every row's checksum is compared before its chunk is copied. The damaged file stays: readers may
     have it mapped, and the index names it until the caller replaced its specs.
@@ -91,10 +95,14 @@ def rebuild(
     """
     row_bytes = prod(shape) * np.dtype(dtype).itemsize
     mapped = _mapped(damaged)
-    intact = _intact(mapped, specs, row_bytes)
+    if sizes is None:
+        intact = _intact(mapped, specs, row_bytes)
+    else:
+        intact = _ragged_intact(mapped, specs, sizes)
+        sizes = sizes[intact]
     lost = digests[~intact]
     digests, specs = digests[intact], specs[intact].copy()
-    chunks = list(_stored_chunks(mapped, specs, row_bytes, options))
+    chunks = list(_stored_chunks(mapped, specs, row_bytes, options, sizes))
     file = Hdf5File(
         path,
         number,
@@ -104,7 +112,7 @@ def rebuild(
         options=options,
         disk=disk,
         writer=writer,
-        format_code=format_code,
+        natural_shape=format_code == FORMAT_HDF5_FIXED or sizes is not None,
     )
     try:
         placed = file.append(chunks)
@@ -146,6 +154,23 @@ def _intact(mapped: npt.NDArray[np.uint8], specs: Bytes, row_bytes: int) -> npt.
     return result
 
 
+def _ragged_intact(
+    mapped: npt.NDArray[np.uint8], specs: Bytes, sizes: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """The same for samples of any sizes."""
+    result = np.ones(len(specs), np.bool_)
+    ends = np.cumsum(sizes, dtype=np.uint64)
+    for start, stop in cut_chunks(ends, CHECKED_BYTES):
+        begin = ends[start - 1] if start else np.uint64(0)
+        part, part_ends = specs[start:stop], ends[start:stop] - begin
+        out = np.empty(int(part_ends[-1]), np.uint8)
+        left = np.arange(len(part))
+        while (bad := read_ragged(mapped, part, part_ends, out, left)) >= 0:
+            result[start + bad] = False
+            left = left[left > bad]
+    return result
+
+
 @dataclass(frozen=True, slots=True)
 class _StoredChunk:
     """A chunk as it lies in the old file, and the positions of its rows among the specs."""
@@ -169,13 +194,19 @@ class _StoredChunk:
 
 
 def _stored_chunks(
-    mapped: npt.NDArray[np.uint8], specs: Bytes, row_bytes: int, options: Hdf5Options
+    mapped: npt.NDArray[np.uint8],
+    specs: Bytes,
+    row_bytes: int,
+    options: Hdf5Options,
+    sizes: npt.NDArray[np.int64] | None,
 ) -> Iterator[_StoredChunk]:
     fields = unpack_many(specs)
     if not row_bytes:
         return
     trailer_bytes = FLETCHER32_BYTES if options.fletcher32 else 0
     order = np.lexsort((fields["row"], fields["offset"]))
+    if sizes is not None:
+        order = order[sizes[order] > 0]  # the others are only named
     offsets = fields["offset"][order]
     for members in np.split(order, np.flatnonzero(np.diff(offsets)) + 1):
         if not len(members):
@@ -189,6 +220,9 @@ def _stored_chunks(
         else:
             chunk_bytes = length if codec == CODEC_RAW else filtered_bytes_of(stored, codec)
         mask = raw_mask(options) if codec == CODEC_RAW and first["flags"] & FLAG_RAW_CHUNK else 0
-        valid_rows = int(fields["row"][members].max()) + 1
+        if sizes is None:
+            valid_rows = int(fields["row"][members].max()) + 1
+        else:
+            valid_rows = int((fields["row"][members] + sizes[members]).max()) // row_bytes
         rows = chunk_bytes // row_bytes
         yield _StoredChunk(stored, mask, rows, valid_rows, members, trailer_bytes)

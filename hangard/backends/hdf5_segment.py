@@ -42,8 +42,8 @@ from hangard.backends.hdf5_writer import Hdf5Writer
 from hangard.backends.segment import Bytes, Checksums, RowsFile, SegmentLost
 from hangard.errors import Closed
 from hangard.limits import MIB, SEGMENT_BYTES_MAX
-from hangard.model.chunking import CHUNK_BYTES, WHOLE_CHUNK_BYTES, block_bytes, chunk_rows
-from hangard.model.directory import FORMAT_HDF5, rows_path
+from hangard.model.chunking import block_bytes, chunk_rows, usual_chunk_bytes
+from hangard.model.directory import FORMAT_HDF5, FORMAT_HDF5_FIXED, rows_path
 from hangard.model.options import Hdf5Options
 
 FLETCHER32_BYTES = 4
@@ -64,12 +64,16 @@ class Hdf5Segment:
         writer: Hdf5Writer,
         options: Hdf5Options,
         format_code: int = FORMAT_HDF5,
+        chunk_items: int = 0,
     ) -> None:
-        """Create the files. Errors: NoSpace, SegmentLost, FileExistsError."""
+        """Create the files; ``chunk_items`` makes it one of single items (hdf5_ragged).
+
+        Errors: NoSpace, SegmentLost, FileExistsError.
+        """
         self.path = path
         self.number = number
         self.format_code = format_code
-        self._layout = RowLayout.of(dtype, shape, options)
+        self._layout = RowLayout.of(dtype, shape, options, chunk_items)
         self._file = Hdf5File(
             path,
             number,
@@ -80,7 +84,7 @@ class Hdf5Segment:
             options=options,
             disk=disk,
             writer=writer,
-            format_code=format_code,
+            natural_shape=format_code == FORMAT_HDF5_FIXED or chunk_items > 0,
         )
         try:
             self._rows_file = RowsFile(disk, path, number)
@@ -180,10 +184,12 @@ class Hdf5Segment:
 class RowLayout:
     """How rows of one kind become chunks."""
 
-    def __init__(self, row_bytes: int, item_bytes: int, options: Hdf5Options) -> None:
+    def __init__(
+        self, row_bytes: int, item_bytes: int, options: Hdf5Options, rows_of_chunk: int = 0
+    ) -> None:
         self.row_bytes = row_bytes
-        self.chunk_rows = chunk_rows(
-            row_bytes, CHUNK_BYTES if options.is_blosc2 else WHOLE_CHUNK_BYTES
+        self.chunk_rows = rows_of_chunk or chunk_rows(
+            row_bytes, usual_chunk_bytes(options.is_blosc2)
         )
         self.chunk_bytes = self.chunk_rows * row_bytes
         self.trailer_bytes = FLETCHER32_BYTES if options.fletcher32 else 0
@@ -192,9 +198,16 @@ class RowLayout:
         self._options = options
 
     @classmethod
-    def of(cls, dtype: str, shape: tuple[int, ...], options: Hdf5Options) -> RowLayout:
+    def of(
+        cls, dtype: str, shape: tuple[int, ...], options: Hdf5Options, rows_of_chunk: int = 0
+    ) -> RowLayout:
         item_bytes = np.dtype(dtype).itemsize
-        return cls(prod(shape) * item_bytes, item_bytes, options)
+        return cls(prod(shape) * item_bytes, item_bytes, options, rows_of_chunk)
+
+    @property
+    def codec(self) -> tuple[int, int]:
+        """Codec and flags in the specs of chunks that are not stored raw."""
+        return chunk_codec(self._options, self._item_bytes)
 
     def payloads(self, rows: Bytes) -> Iterator[RowPayload]:
         """Rows (n, row_bytes) in pieces of whole chunks."""
@@ -202,9 +215,12 @@ class RowLayout:
         for start in range(0, len(rows), step):
             yield RowPayload(self, rows[start : start + step])
 
-    def compress(self, rows: Bytes, place: memoryview, offset: int) -> Chunk:
-        """Put one chunk of rows into ``place``, compressed if that makes it shorter."""
-        length, mask = self._compressed(rows, place[: self.chunk_bytes]), 0
+    def compress(self, rows: Bytes, place: memoryview, offset: int, block_size: int = 0) -> Chunk:
+        """Put one chunk of rows into ``place``, compressed if that makes it shorter.
+
+        ``block_size`` in bytes, of Blosc2's blocks; 0: that of the rows.
+        """
+        length, mask = self._compressed(rows, place[: self.chunk_bytes], block_size), 0
         if not length:
             length, mask = self.chunk_bytes, self.raw_mask
             raw = np.frombuffer(place, np.uint8)
@@ -213,7 +229,7 @@ class RowLayout:
         length += put_trailer(place, length, self.trailer_bytes)
         return Chunk(offset, length, mask, len(rows))
 
-    def _compressed(self, rows: Bytes, place: memoryview) -> int:
+    def _compressed(self, rows: Bytes, place: memoryview, block_size: int) -> int:
         """The length of the compressed chunk; 0 if it would not be shorter than the rows."""
         options = self._options
         if options.codec == "none":
@@ -227,12 +243,13 @@ class RowLayout:
                 codec=options.codec,
                 level=options.level,
             )
+        block_size = block_size or block_bytes(self.row_bytes, self._item_bytes)
         return compress_rows_into(
             rows.data,
             place,
             chunk_bytes=self.chunk_bytes,
             typesize=self._item_bytes,
-            block_bytes=min(block_bytes(self.row_bytes, self._item_bytes), self.chunk_bytes),
+            block_bytes=min(block_size, self.chunk_bytes),
             codec=options.codec,
             level=options.level,
             shuffle=options.shuffle,
@@ -245,7 +262,7 @@ class RowLayout:
         counts = np.array([chunk.valid_rows for chunk, _ in placed])
         masked = np.array([chunk.filter_mask != 0 for chunk, _ in placed])
         lengths = np.array([chunk.length - self.trailer_bytes for chunk, _ in placed])
-        codec, flags = chunk_codec(self._options, self._item_bytes)
+        codec, flags = self.codec
         return pack_many(
             format_code,
             np.repeat(np.where(masked, FLAG_RAW_CHUNK, flags), counts),

@@ -1,6 +1,6 @@
 """Format code 20, ``log``: small rows of any column, and all tree nodes.
 
-Shapes   rows (n, bytes of a sample) or ragged bytes (blob, ends (n,)).
+Shapes   rows (n, bytes of a sample), RaggedRows, or ragged bytes (blob, ends (n,)).
 Units    offsets and lengths in bytes.
 Errors   NoSpace before anything is named; Closed after sealing.
 Format   hangard.encoding.log; its records carry digest and checksum, so a log is its own ``.rows``
@@ -20,11 +20,12 @@ import numpy.typing as npt
 from hangard_ext.logrecord import KIND_NODE, KIND_SAMPLE, LOG_FORMAT_CODE, pack_ragged, pack_rows
 
 from hangard.backends.disk import Disk
-from hangard.backends.segment import Bytes, Checksums, Reservation, create_file
+from hangard.backends.segment import Bytes, Checksums, Reservation, ShapeIds, create_file
 from hangard.encoding import log as encoding
 from hangard.encoding.log import HEADER_BYTES, log_header, log_number
 from hangard.errors import Closed, Corrupt
 from hangard.limits import LOG_BYTES_MAX
+from hangard.model.ragged import RaggedRows
 
 
 class Records(NamedTuple):
@@ -69,17 +70,19 @@ class Log:
         )
 
     def append_ragged(
-        self,
-        blob: bytes | memoryview,
-        ends: npt.NDArray[np.uint64],
-        digests: Bytes,
-        crcs: Checksums,
-        shape_ids: npt.NDArray[np.uint32] | None = None,
+        self, rows: RaggedRows, digests: Bytes, crcs: Checksums, shape_ids: ShapeIds
     ) -> Bytes:
-        """Store rows of any lengths, ragged; their specs (n, 32). Errors: as ``append``."""
+        """Store rows of any lengths; their specs (n, 32). Errors: as ``append``."""
         return self._append(
             lambda offset: pack_ragged(
-                KIND_SAMPLE, self.number, offset, blob, ends, digests, crcs, shape_ids=shape_ids
+                KIND_SAMPLE,
+                self.number,
+                offset,
+                rows.data.data,
+                rows.ends,
+                digests,
+                crcs,
+                shape_ids=shape_ids,
             )
         )
 

@@ -1,6 +1,7 @@
 """Format code 10, ``numpy``: uncompressed rows in a flat ``.npy`` file.
 
 Shapes   the file's array is (rows, *shape); rows given to append are (n, bytes of a sample).
+         Samples of variable shape lie ravelled in a 1-D array (items,).
 Units    offsets and lengths in bytes.
 Errors   NoSpace before anything is named.
 Format   ``.npy`` version 1.0, its header padded to HEADER_BYTES so that the final number of rows
@@ -23,10 +24,19 @@ from hangard_ext.recordspec import CODEC_RAW, pack_many, unpack_many
 
 from hangard.backends.direct import DirectFile
 from hangard.backends.disk import Disk
-from hangard.backends.segment import Bytes, Checksums, Reservation, RowsFile, create_file
+from hangard.backends.ragged_chunks import row_begins
+from hangard.backends.segment import (
+    Bytes,
+    Checksums,
+    Reservation,
+    RowsFile,
+    ShapeIds,
+    create_file,
+)
 from hangard.errors import Closed
 from hangard.limits import SEGMENT_BYTES_MAX
 from hangard.model.directory import FORMAT_NUMPY
+from hangard.model.ragged import RaggedRows
 
 HEADER_BYTES = 1024
 MAGIC = b"\x93NUMPY\x01\x00"
@@ -109,6 +119,32 @@ class NumpySegment:
                 self._rows = max(self._rows, first + n)
             return specs
 
+    def append_ragged(
+        self, rows: RaggedRows, digests: Bytes, crcs: Checksums, shape_ids: ShapeIds
+    ) -> Bytes:
+        """Store samples of any shapes in a segment whose rows are single items; their specs."""
+        items = rows.nbytes // self._row_bytes
+        with self._placed(items) as first:
+            start = HEADER_BYTES + first * self._row_bytes
+            if items:
+                self._file.append(np.ascontiguousarray(rows.data).data, start)
+            begins, sizes = row_begins(rows)
+            specs = pack_many(
+                FORMAT_NUMPY,
+                0,
+                CODEC_RAW,
+                self.number,
+                begins + np.uint64(start),
+                sizes,
+                0,
+                crcs,
+                shape_ids,
+            )
+            with self._lock:
+                self._rows_file.append(digests, specs)
+                self._rows = max(self._rows, first + items)
+            return specs
+
     @contextmanager
     def _placed(self, n: int) -> Iterator[int]:
         """A place for n rows, the number of the first; the file stays open until the block ends."""
@@ -184,7 +220,8 @@ def seal_abandoned(path: Path, specs: Bytes, disk: Disk) -> None:
         rows = len(specs)
         if row_bytes:
             # An append that was not finished may have left a gap before the last one that was.
-            ends = unpack_many(specs)["offset"] + np.uint64(row_bytes)
+            fields = unpack_many(specs)
+            ends = fields["offset"] + fields["stored_length"]
             behind = int(ends.max(initial=HEADER_BYTES))
             rows = (min(behind, path.stat().st_size) - HEADER_BYTES) // row_bytes
         disk.write(fd, npy_header(np.dtype(dtype).str, tuple(shape[1:]), rows), 0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,42 @@ from hangard.backends.disk import Disk
 from hangard.encoding.rows import HEADER_BYTES, encode_rows, rows_header
 from hangard.errors import NoSpace
 from hangard.model.directory import rows_path
+from hangard.model.ragged import RaggedRows
+from hangard.model.schema import Schema
 
 Bytes = npt.NDArray[np.uint8]
 Checksums = npt.NDArray[np.uint32]
+ShapeIds = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentForm:
+    """What the samples of one segment have in common: who has another form needs another segment.
+
+    ``backend``      a format code
+    ``ragged``       samples of any shapes; there is no ``shape`` then
+    ``chunk_items``  items of one chunk of a ragged HDF5 segment, which all have one size there
+    """
+
+    backend: str
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+    ragged: bool = False
+    chunk_items: int = 0
+
+    @classmethod
+    def of(cls, schema: Schema, chunk_items: int = 0) -> SegmentForm:
+        """The form of a column's segments."""
+        shape = () if schema.variable_shape else schema.shape
+        return cls(
+            schema.backend,
+            schema.dtype,
+            shape,
+            schema.backend_options,
+            schema.variable_shape,
+            chunk_items,
+        )
 
 
 class SegmentLost(Exception):
@@ -24,7 +58,7 @@ class SegmentLost(Exception):
     """
 
 
-class Segment(Protocol):
+class SegmentFile(Protocol):
     """One data file of a backend: appended to while open, unchanged for ever once sealed.
 
     Appends may come from several threads at once. After an append raised, nothing of that batch is
@@ -51,13 +85,6 @@ class Segment(Protocol):
     def is_full(self) -> bool:
         """Whether the next batch belongs into another segment."""
 
-    def append(self, rows: Bytes, digests: Bytes, crcs: Checksums) -> Bytes:
-        """Store rows (n, row bytes); their specs (n, 32).
-
-        When it returns, rows and their ``.rows`` record outlive this process.
-        Errors: NoSpace before anything is named; OSError; SegmentLost.
-        """
-
     def sync(self) -> None:
         """Make all that was appended durable. Errors: NoSpace, Corrupt (``sync-failed``)."""
 
@@ -66,6 +93,26 @@ class Segment(Protocol):
 
     def close(self) -> None:
         """Release the files; may be called twice."""
+
+
+class Segment(SegmentFile, Protocol):
+    """A segment of samples of one shape."""
+
+    def append(self, rows: Bytes, digests: Bytes, crcs: Checksums) -> Bytes:
+        """Store rows (n, row bytes); their specs (n, 32).
+
+        When it returns, rows and their ``.rows`` record outlive this process.
+        Errors: NoSpace before anything is named; OSError; SegmentLost.
+        """
+
+
+class RaggedSegment(SegmentFile, Protocol):
+    """A segment of samples of any shapes."""
+
+    def append_ragged(
+        self, rows: RaggedRows, digests: Bytes, crcs: Checksums, shape_ids: ShapeIds
+    ) -> Bytes:
+        """Store rows; their specs (n, 32). As ``Segment.append``."""
 
 
 def create_file(disk: Disk, path: Path, header: bytes) -> int:

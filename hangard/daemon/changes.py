@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from hangard_ext.treekey import check_keys
 
 from hangard.daemon.bodies import new_buffer
@@ -17,7 +18,9 @@ from hangard.daemon.service import Service
 from hangard.errors import Closed, HangardError, InvalidRequest
 from hangard.limits import METADATA_BYTES_MAX, SAMPLE_BYTES_MAX, WINDOW_BYTES
 from hangard.model.keys import PackedKeys
+from hangard.model.ragged import RaggedRows
 from hangard.model.schema import check_schema, normal_dtype
+from hangard.repository.batching import Rows
 from hangard.repository.changes import Change as StagedChange
 from hangard.repository.changes import ColumnChange
 from hangard.wire import frames, messages
@@ -159,31 +162,34 @@ class ChangeHandlers:
             prepare = partial(self._prepare_deletion, pipeline.session, change.column, keys)
             return Work(change.column, keys, prepare)
         rows, held = sections.rows, None
-        row_bytes = _row_bytes(change)
+        ends = _ragged_ends(sections)
+        row_bytes = _row_bytes(change) if ends is None else 0
+        rows_bytes = row_bytes * change.count if ends is None else _last(ends)
         if change.rows_in == "upload":
-            rows, held = self._service.uploads.take(
-                pipeline.session, change.rows_id, row_bytes * change.count
-            )
+            rows, held = self._service.uploads.take(pipeline.session, change.rows_id, rows_bytes)
         elif change.rows_in == "window":
-            if row_bytes * change.count > WINDOW_BYTES:
+            if rows_bytes > WINDOW_BYTES:
                 raise InvalidRequest(
-                    f"{change.count} rows of {row_bytes} bytes are in no window",
+                    f"{change.count} rows of {rows_bytes} bytes are in no window",
                     code="invalid-window-range",
                 )
-            held = await self._service.memory.reserve(row_bytes * change.count)
+            held = await self._service.memory.reserve(rows_bytes)
             try:
-                rows = new_buffer(row_bytes * change.count)
+                rows = new_buffer(rows_bytes)
                 self._service.windows.read_into(change.rows_id, change.rows_offset, rows)
             except BaseException:
                 held.release()
                 raise
-        if len(rows) != row_bytes * change.count:
+        if len(rows) != rows_bytes:
             raise InvalidRequest(
-                f"{change.count} rows of {row_bytes} bytes are not {len(rows)} bytes",
+                f"{change.count} rows of {rows_bytes} bytes are not {len(rows)} bytes",
                 code="wrong-row-bytes",
             )
-        array = np.frombuffer(rows, np.uint8).reshape(change.count, row_bytes)
-        prepare = partial(self._prepare_rows, pipeline.session, change, keys, array)
+        data = np.frombuffer(rows, np.uint8)
+        batch: Rows = data.reshape(change.count, row_bytes) if ends is None else data
+        if sections.shapes is not None and ends is not None:
+            batch = RaggedRows(data, ends, sections.shapes.copy())
+        prepare = partial(self._prepare_rows, pipeline.session, change, keys, batch)
         return Work(change.column, keys, prepare, held=held)
 
     def _prepare_rows(
@@ -218,10 +224,34 @@ class ChangeHandlers:
 
 
 def _row_bytes(change: messages.Change) -> int:
+    """Bytes of each of a change's rows, all of one shape."""
     row_bytes = prod(change.shape) * np.dtype(normal_dtype(change.dtype)).itemsize
     if row_bytes > SAMPLE_BYTES_MAX:
-        raise InvalidRequest(
-            f"a row of {row_bytes} bytes; at most {SAMPLE_BYTES_MAX} are possible",
-            code="sample-too-large",
-        )
+        raise _too_large(row_bytes)
     return row_bytes
+
+
+def _ragged_ends(sections: ChangeSections) -> npt.NDArray[np.uint64] | None:
+    """Where rows of any shapes end; None for rows of one shape."""
+    if sections.shapes is None:
+        return None
+    item_bytes = np.dtype(normal_dtype(sections.change.dtype)).itemsize
+    # In floating point, where nothing overflows, then exactly.
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = sections.shapes.astype(np.float64).prod(axis=1) * item_bytes
+    fits = sizes <= SAMPLE_BYTES_MAX
+    if not fits.all():
+        raise _too_large(sizes[np.argmin(fits)])
+    items = sections.shapes.prod(axis=1, dtype=np.uint64)
+    return np.cumsum(items * np.uint64(item_bytes), dtype=np.uint64)
+
+
+def _last(ends: npt.NDArray[np.uint64]) -> int:
+    return int(ends[-1]) if len(ends) else 0
+
+
+def _too_large(row_bytes: float) -> InvalidRequest:
+    return InvalidRequest(
+        f"a row of {row_bytes:.0f} bytes; at most {SAMPLE_BYTES_MAX} are possible",
+        code="sample-too-large",
+    )

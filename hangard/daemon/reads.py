@@ -13,7 +13,7 @@ from hangard.daemon.memory import Reservation
 from hangard.daemon.service import Service
 from hangard.errors import InvalidRequest
 from hangard.limits import REQUEST_BODY_BYTES_MAX, SAMPLE_BYTES_MAX
-from hangard.model.schema import normal_dtype
+from hangard.model.schema import Schema, check_schema, normal_dtype
 from hangard.wire import frames, messages
 
 DIGEST_BYTES = 32
@@ -36,6 +36,8 @@ class ReadHandlers:
             header, view, offset = frames.split_header(body, messages.SamplesRequest)
             (raw,) = frames.split_sections(view, offset, [header.count * DIGEST_BYTES])
             digests = np.frombuffer(bytes(raw), np.uint8).reshape(-1, DIGEST_BYTES)
+        if header.ragged is not None:
+            return await self._ragged_samples(check_schema(header.ragged.schema()), digests)
         row_bytes = prod(header.shape) * np.dtype(normal_dtype(header.dtype)).itemsize
         if row_bytes > SAMPLE_BYTES_MAX:
             raise InvalidRequest(f"no sample has {row_bytes} bytes", code="sample-too-large")
@@ -48,6 +50,22 @@ class ReadHandlers:
         with await self._service.memory.reserve(rows_bytes):
             rows = await self._service.threads.control(self._samples, header, digests, row_bytes)
             return frames.encode(messages.SamplesAnswer(rows_bytes=rows_bytes), [rows])
+
+    async def _ragged_samples(self, schema: Schema, digests: Any) -> list[Any]:
+        """As many of the samples as one answer may hold, at least one."""
+        control = self._service.threads.control
+        samples = self._service.reader().samples
+        sizes = await control(samples.sizes_of, schema, digests)
+        count, rows_bytes = 0, 0
+        while count < len(sizes) and (
+            not count or rows_bytes + sizes[count] <= REQUEST_BODY_BYTES_MAX
+        ):
+            rows_bytes += sizes[count]
+            count += 1
+        with await self._service.memory.reserve(rows_bytes):
+            rows = await control(samples.read_rows, schema, digests[:count])
+            answer = messages.SamplesAnswer(rows_bytes=rows.nbytes, count=count)
+            return frames.encode(answer, [rows.data, rows.shapes.reshape(-1).view(np.uint8)])
 
     def _tree(self, request: messages.OpenTree) -> messages.TreeState:
         reader = self._service.reader()

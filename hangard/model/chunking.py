@@ -29,3 +29,8 @@ def block_bytes(row_bytes: int, item_bytes: int) -> int:
         return max(1, BLOCK_BYTES // row_bytes) * row_bytes
     parts = -(-row_bytes // BLOCK_BYTES_MAX)
     return -(-(row_bytes // item_bytes) // parts) * item_bytes
+
+
+def usual_chunk_bytes(decodes_blocks: bool) -> int:
+    """Raw bytes of a chunk of several samples; smaller where a chunk decodes as a whole only."""
+    return CHUNK_BYTES if decodes_blocks else WHOLE_CHUNK_BYTES

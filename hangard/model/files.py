@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-FileKind = Literal["log", "hdf5", "numpy", "run"]
+FileKind = Literal["log", "hdf5", "numpy", "packed", "run"]
 FileState = Literal["open", "sealed", "dropped"]
 
 

@@ -1,6 +1,7 @@
 """One column of one commit: samples by key.
 
-Shapes   a sample: ``schema.shape``; many: (n, *schema.shape), C order, dtype ``schema.dtype``.
+Shapes   a sample: ``schema.shape``; many: (n, *schema.shape), C order, dtype ``schema.dtype``. Of
+         variable shape, text and bytes many samples are a list; "array" below stands for each.
 Errors   UnknownKey; InvalidType and InvalidRequest for a key that cannot be one; Corrupt.
 """
 
@@ -20,13 +21,16 @@ from hangard.model.commit import Digest
 from hangard.model.keys import Key, PackedKeys, encode_key, encode_keys
 from hangard.model.schema import Schema
 from hangard.reading.samples import Array
-from hangard.reading.tables import Bytes
+from hangard.reading.tables import Bytes, digest_row
 from hangard.tree.iterate import iterate
 from hangard.tree.search import count
 from hangard.tree.store import NodeSource, corrupt_node
 
 if TYPE_CHECKING:
     from hangard.reading.snapshot import RepositoryReader
+
+Sample = Any  # an array, of columns of kind str and bytes a str or bytes
+Samples = Any  # an array (n, *shape); a list of samples that may differ in shape
 
 # Rows that iteration reads ahead at once. Smaller blocks cost more Python a sample, larger ones
 # keep more in memory for a caller who keeps a single row.
@@ -51,6 +55,17 @@ class Location:
     codec: str
     crc32c: int
     shape_id: int
+    shape: tuple[int, ...] = ()
+
+
+def part_of(sample: Any, rest: tuple[Any, ...]) -> Any:
+    """``sample[rest]``, as a new array, text or bytes; the latter have one axis."""
+    if isinstance(sample, np.ndarray):
+        return np.array(sample[rest])
+    if len(rest) != 1:
+        raise InvalidRequest("text and bytes have one axis to index", code="invalid-index")
+    found = sample[rest[0]]
+    return bytes(found) if isinstance(found, memoryview) else found
 
 
 class _ClosedRepository:
@@ -75,6 +90,7 @@ class ColumnReader:
         self._shape = schema.shape
         self._nbytes = schema.sample_bytes
         self._read = repository.samples.read_one
+        self.is_ragged = schema.variable_shape
 
     def close(self) -> None:
         """Everything but what the column is raises Closed from now on. May be called twice."""
@@ -98,7 +114,7 @@ class ColumnReader:
     def __iter__(self) -> Iterator[Key]:
         return self.keys()
 
-    def __getitem__(self, item: Any) -> Array:
+    def __getitem__(self, item: Any) -> Sample:
         """``column[key]``, or ``column[key, 10:20, ...]``: the rest indexes the sample."""
         parts = 2 if self._nested else 1
         if not isinstance(item, tuple) or len(item) <= parts:
@@ -109,24 +125,27 @@ class ColumnReader:
         except InvalidRequest as error:
             if error.code != "not-viewable":
                 raise
-            return np.array(self.get(key)[rest])
-        return np.array(sample[rest])
+            sample = self.get(key)
+        return part_of(sample, rest)
 
-    def get(self, key: Any) -> Array:
+    def get(self, key: Any) -> Sample:
         """A new array. Errors: UnknownKey."""
         digest = self.find_digest(key)
         if digest is None:
             raise self.unknown(key)
-        return self._read(digest, self._dtype, self._shape, self._nbytes)
+        return self._read_one(digest)
 
-    def find(self, key: Any) -> Array | None:
+    def find(self, key: Any) -> Sample | None:
         """As ``get``, but None for a key that is not there."""
         digest = self.find_digest(key)
-        if digest is None:
-            return None
+        return None if digest is None else self._read_one(digest)
+
+    def _read_one(self, digest: Digest) -> Any:
+        if self.is_ragged:
+            return self._repository.samples.read_ragged(self.schema, digest_row(digest))[0]
         return self._read(digest, self._dtype, self._shape, self._nbytes)
 
-    def view(self, key: Any) -> Array:
+    def view(self, key: Any) -> Sample:
         """A read-only array over the mapped file: nothing is copied.
 
         Errors: UnknownKey; InvalidRequest (``not-viewable``) for a sample stored compressed.
@@ -134,11 +153,13 @@ class ColumnReader:
         digest = self.find_digest(key)
         if digest is None:
             raise self.unknown(key)
+        if self.is_ragged:
+            return self._repository.samples.view_ragged(self.schema, digest)
         return self._repository.samples.view(digest, self._dtype, self._shape, self._nbytes)
 
     def get_many(
         self, keys: Iterable[Any] | np.ndarray[Any, Any] | range, out: Array | None = None
-    ) -> Array:
+    ) -> Samples:
         """Samples in the order of the keys, in ``out`` if it is given.
 
         Errors: UnknownKey, whose details list the first missing ``keys`` and their ``total``;
@@ -146,7 +167,7 @@ class ColumnReader:
         """
         return self.get_packed(encode_keys(keys, self._nested), out)
 
-    def get_packed(self, keys: PackedKeys, out: Array | None = None) -> Array:
+    def get_packed(self, keys: PackedKeys, out: Array | None = None) -> Samples:
         """As ``get_many``, of packed keys."""
         digests, found = self.find_digests(*keys)
         if not found.all():
@@ -178,20 +199,33 @@ class ColumnReader:
         except ValueError as error:
             raise corrupt_node(error) from error
 
-    def read_digests(self, digests: Bytes, out: Array | None = None) -> Array:
+    def read_digests(self, digests: Bytes, out: Array | None = None) -> Samples:
         """Samples by their digests (n, 32)."""
         out = self.output(len(digests), out)
+        if self.is_ragged:
+            return self._repository.samples.read_ragged(self.schema, digests)
         self._repository.samples.read_many(digests, self._nbytes, out)
         return out
 
-    def read_specs(self, digests: Bytes, specs: Bytes, out: Array | None = None) -> Array:
+    def read_specs(self, digests: Bytes, specs: Bytes, out: Array | None = None) -> Samples:
         """Samples whose specs (n, 32) are known, as those a session has staged."""
         out = self.output(len(digests), out)
+        if self.is_ragged:
+            return self._repository.samples.read_ragged_specs(self.schema, digests, specs)
         self._repository.samples.read_specs(digests, specs, self._nbytes, out)
         return out
 
-    def output(self, n: int, out: Array | None) -> Array:
-        """``out`` if n samples fit it, or a new array. Errors: InvalidRequest."""
+    def output(self, n: int, out: Array | None) -> Samples:
+        """``out`` if n samples fit it, or a new array; a list for samples of any shapes, which
+        cannot have an ``out``. Errors: InvalidRequest (``invalid-output``)."""
+        if self.is_ragged:
+            if out is None:
+                return [None] * n
+            raise InvalidRequest(
+                f"samples of column {self.name!r} differ in shape and come as a list;"
+                " leave out= away",
+                code="invalid-output",
+            )
         shape = (n, *self._shape)
         if out is None:
             return np.empty(shape, self._dtype)
@@ -213,23 +247,31 @@ class ColumnReader:
         for blob, ends, _ in iterate(self._repository.nodes, self.root):
             yield from decode_keys(blob, ends)
 
-    def items(self) -> Iterator[tuple[Key, Array]]:
+    def items(self) -> Iterator[tuple[Key, Sample]]:
         """Keys and samples in the order of the keys. The arrays of a block (BLOCK_BYTES_MAX) share
         their memory; copy what is to be kept for long."""
         for keys, samples in self.batches():
             yield from zip(keys, samples, strict=True)
 
-    def values(self) -> Iterator[Array]:
+    def values(self) -> Iterator[Sample]:
         for _, samples in self.batches():
             yield from samples
 
-    def batches(self, rows: int | None = None) -> Iterator[tuple[list[Key], Array]]:
+    def batches(self, rows: int | None = None) -> Iterator[tuple[list[Key], Samples]]:
         """Keys (n) and samples (n, *shape) in the order of the keys, ``rows`` at a time (the last
         may be fewer); without it as many as BLOCK_BYTES_MAX holds."""
+        if rows is not None and rows < 1:
+            raise InvalidRequest(f"batches of {rows} rows are not possible", code="invalid-batch")
+        if self.is_ragged:
+            yield from self._ragged_batches(rows)
+            return
         if rows is None:
             rows = max(1, min(BLOCK_ROWS_MAX, BLOCK_BYTES_MAX // max(1, self._nbytes)))
-        elif rows < 1:
-            raise InvalidRequest(f"batches of {rows} rows are not possible", code="invalid-batch")
+        for keys, found in self._key_blocks(rows):
+            yield keys, self.read_digests(found)
+
+    def _key_blocks(self, rows: int) -> Iterator[tuple[list[Key], Bytes]]:
+        """Keys and digests (n, 32) in the order of the keys, ``rows`` at a time."""
         keys: list[Key] = []
         digests: list[Bytes] = []
         for blob, ends, found in iterate(self._repository.nodes, self.root):
@@ -239,13 +281,24 @@ class ColumnReader:
                 joined = np.concatenate(digests)
                 whole = len(keys) - len(keys) % rows
                 for start in range(0, whole, rows):
-                    yield (
-                        keys[start : start + rows],
-                        self.read_digests(joined[start : start + rows]),
-                    )
+                    yield keys[start : start + rows], joined[start : start + rows]
                 keys, digests = keys[whole:], [joined[whole:]]
         if keys:
-            yield keys, self.read_digests(np.concatenate(digests))
+            yield keys, np.concatenate(digests)
+
+    def _ragged_batches(self, rows: int | None) -> Iterator[tuple[list[Key], list[Any]]]:
+        """As ``batches``; each gives a list. Without ``rows`` as many as BLOCK_BYTES_MAX holds."""
+        if rows is not None:
+            for keys, digests in self._key_blocks(rows):
+                yield keys, self.read_digests(digests)
+            return
+        for keys, digests in self._key_blocks(BLOCK_ROWS_MAX):
+            start = 0
+            for samples in self._repository.samples.ragged_batches(
+                self.schema, digests, BLOCK_BYTES_MAX
+            ):
+                yield keys[start : start + len(samples)], samples
+                start += len(samples)
 
     def locations(self, keys: Iterable[Any] | None = None) -> Iterator[Location]:
         """Where samples lie; of all keys without ``keys``."""
@@ -281,6 +334,7 @@ class ColumnReader:
             codec=_CODECS[codec] if codec < len(_CODECS) else str(codec),
             crc32c=crc,
             shape_id=shape_id,
+            shape=self._repository.samples.shapes_of(self.schema, digest_row(spec))[0],
         )
 
     def unknown(self, key: Any) -> UnknownKey:

@@ -16,7 +16,7 @@ from hangard_ext.codec import read_many
 from hangard_ext.digest import digest_many
 from hangard_ext.recordspec import unpack_many
 
-from hangard.encoding.samples import sample_key
+from hangard.encoding.samples import ragged_key, sample_key
 from hangard.errors import Corrupt, NotFound
 from hangard.limits import MIB
 from hangard.reading.digestset import DigestSet
@@ -126,7 +126,11 @@ class SampleCheck:
         rows = np.zeros((len(positions), nbytes), np.uint8)
         good = self._read(names, places, nbytes, rows)
         wanted = np.empty((len(positions), 32), np.uint8)
-        digest_many(sample_key(kind.kind, kind.dtype, _keyed(kind, shape)), rows, nbytes, wanted)
+        if kind.shape is None:
+            key = ragged_key(kind.kind, kind.dtype, shape)
+        else:
+            key = sample_key(kind.kind, kind.dtype, shape)
+        digest_many(key, rows, nbytes, wanted)
         for i in np.flatnonzero(good & (wanted != names).any(axis=1)):
             self.bad[names[i].tobytes()] = ("damaged-sample", "its digest is another")
         self.checked += len(positions)
@@ -157,10 +161,6 @@ class SampleCheck:
                     self.bad[digest] = (error.code, str(error))
             left = left[left > bad]
         return good
-
-
-def _keyed(kind: SampleType, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return shape if kind.kind == "ndarray" else ()
 
 
 def _bytes_of(kind: SampleType, shape: tuple[int, ...]) -> int:

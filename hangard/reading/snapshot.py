@@ -63,7 +63,7 @@ class RepositoryReader:
         self.locations = StoredLocations(
             self._env, self.directory, cache_bytes_max=cache_bytes_max // 2
         )
-        self.samples = SampleReader(self.locations, self.files, verify=verify)
+        self.samples = SampleReader(self.locations, self.files, self.shape, verify=verify)
         self.nodes = self._new_nodes()
         self._commit = lru_cache(maxsize=COMMITS_CACHED_MAX)(self._read_commit)
         self._tree = lru_cache(maxsize=TREES_CACHED_MAX)(self._read_tree)

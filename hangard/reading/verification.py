@@ -67,7 +67,7 @@ class Verifier:
         # Of its own, so that those of the reader keep what they hold.
         self._locations = StoredLocations(self._env, reader.directory)
         self._files = MappedFiles(reader.directory)
-        self._samples = SampleReader(self._locations, self._files)
+        self._samples = SampleReader(self._locations, self._files, reader.shape)
         self._stored = StoredNodes(self._locations, self._files)
 
     def verify(self, *, quick: bool) -> Verification:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,12 @@ from hangard.encoding.records import HEADS, SessionRecord
 from hangard.errors import Corrupt
 from hangard.index import Index
 from hangard.model.directory import (
+    FORMAT_BYTES,
     FORMAT_HDF5,
     FORMAT_HDF5_FIXED,
     FORMAT_LOG,
     FORMAT_NUMPY,
+    FORMAT_STR,
     RUNS,
     SESSIONS,
     data_path,
@@ -97,7 +100,9 @@ def recover(env: WritableEnvironment, disk: Disk, hdf5: Hdf5Writer, boot_id: byt
     numbers = [number for _, _, number in files] + [record.number for record in known.values()]
     next_number = max([next_number, 1, *(number + 1 for number in numbers)])
     trusted = last_boot_id == boot_id and not (directory / SYNC_FAILED).exists()
-    takeover = Takeover(directory, disk, hdf5, index, trusted, next_number)
+    takeover = Takeover(
+        directory, disk, hdf5, index, trusted, next_number, partial(_find_shape, env)
+    )
     for path, kind, number in files:
         record = known.get(path) or FileRecord(kind, number, "open")
         if record.state == "open":
@@ -118,6 +123,8 @@ def _data_files(directory: Path) -> Iterator[tuple[str, FileKind, int]]:
         ("hdf5", FORMAT_HDF5),
         ("hdf5", FORMAT_HDF5_FIXED),
         ("numpy", FORMAT_NUMPY),
+        ("packed", FORMAT_STR),
+        ("packed", FORMAT_BYTES),
     )
     for kind, code in kinds:
         folder = (directory / data_path(code, 0)).parent
@@ -126,6 +133,14 @@ def _data_files(directory: Path) -> Iterator[tuple[str, FileKind, int]]:
             with suppress(ValueError):
                 number = int(file.stem, 16)
                 yield data_path(code, number), kind, number
+
+
+def _find_shape(env: WritableEnvironment, number: int) -> tuple[int, ...]:
+    with env.read() as tables:
+        shape = tables.find_shape(number)
+    if shape is None:
+        raise Corrupt(f"shape {number} is not in the repository", code="missing-shape")
+    return shape
 
 
 def _drop_strays(

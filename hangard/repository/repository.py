@@ -33,7 +33,7 @@ from hangard.index import Index
 from hangard.model.commit import Digest
 from hangard.model.names import check_ref_name
 from hangard.repository import recovery
-from hangard.repository.batching import Batcher, Counts
+from hangard.repository.batching import Batcher, Counts, Rows
 from hangard.repository.changes import Change, ColumnChange, Deletion, Prepared
 from hangard.repository.clock import Clock, SystemClock
 from hangard.repository.committing import (
@@ -53,6 +53,7 @@ from hangard.repository.reindexing import mark_damaged
 from hangard.repository.segments import SegmentFactory
 from hangard.repository.session import Session
 from hangard.repository.session_registry import SessionRegistry
+from hangard.repository.shapes import ShapeTable
 from hangard.repository.staging import Digests, Ends
 from hangard.repository.storage import Checkpoint, Storage
 from hangard.repository.upkeep import Upkeep
@@ -125,12 +126,12 @@ class Repository:
             create_segment=self._segments.create,
         )
         self._storage.name_recovered(found.files)
-        self._batcher = Batcher(self._storage)
         self._nodes = Nodes(env.directory, self._storage)
         self._objects = Objects(env)
         self._heads: Heads = found.heads
         hooks = GroupCommit(self._storage, self._heads, self._checkpointed)
         self._writer = Writer(env, before_group=hooks.before_group, after_group=hooks.after_group)
+        self._batcher = Batcher(self._storage, ShapeTable(env, self._writer))
         self._merger = RunMerger(
             self._index,
             self._writer,
@@ -240,7 +241,7 @@ class Repository:
         ends: Ends,
         dtype: str,
         shape: tuple[int, ...],
-        rows: npt.NDArray[np.uint8],
+        rows: Rows,
     ) -> Prepared:
         """Hash, deduplicate and store a batch; see Session.prepare_rows."""
         session = self.session(identity)

@@ -28,8 +28,9 @@ from hangard.errors import (
 from hangard.limits import COLUMNS_PER_TREE_MAX, JOURNAL_BYTES_MAX, MEMORY_BYTES_MAX
 from hangard.model.commit import Digest, Tree
 from hangard.model.names import check_column_name
+from hangard.model.ragged import RaggedRows, check_shapes
 from hangard.model.schema import Schema
-from hangard.repository.batching import Batcher, Counts
+from hangard.repository.batching import Batcher, Counts, Rows
 from hangard.repository.changes import (
     Change,
     ColumnChange,
@@ -158,11 +159,12 @@ class Session:
         ends: Ends,
         dtype: str,
         shape: tuple[int, ...],
-        rows: npt.NDArray[np.uint8],
+        rows: Rows,
     ) -> Prepared:
         """Check a batch against the column's schema, hash it and store what is new of it.
 
-        Shapes  rows (n, bytes of a sample) uint8, little-endian, one row a key.
+        Shapes  rows (n, bytes of a sample) uint8, little-endian, one row a key; of a column of
+                variable shape RaggedRows (``shape`` does not count then).
         Errors  UnknownColumn, InvalidRequest (``wrong-dtype``, ``wrong-shape``), NoSpace, Corrupt.
         """
         schema = self.schema(column)
@@ -415,7 +417,7 @@ def check_rows(
     column: str,
     dtype: str,
     shape: tuple[int, ...],
-    rows: npt.NDArray[np.uint8],
+    rows: Rows,
     n: int,
 ) -> None:
     """Errors: InvalidRequest (``wrong-dtype``, ``wrong-shape``, ``wrong-row-bytes``)."""
@@ -425,6 +427,15 @@ def check_rows(
             code="wrong-dtype",
             column=column,
         )
+    if isinstance(rows, RaggedRows) != schema.variable_shape:
+        raise InvalidRequest(
+            f"column {column!r} holds samples of {'any' if schema.variable_shape else 'one'} shape",
+            code="wrong-shape",
+            column=column,
+        )
+    if isinstance(rows, RaggedRows):
+        check_shapes(column, schema, rows.shapes)
+        return
     if tuple(shape) != schema.shape:
         raise InvalidRequest(
             f"column {column!r} holds samples of shape {schema.shape}, not {tuple(shape)}",

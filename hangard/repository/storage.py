@@ -19,36 +19,44 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from hangard_ext.digest import crc32c_many
+from hangard_ext.ragged import crc32c_ragged
 
 from hangard.backends.disk import Disk
 from hangard.backends.log import Log, Records
-from hangard.backends.segment import Segment, SegmentLost
+from hangard.backends.ragged_chunks import RaggedBatch
+from hangard.backends.segment import SegmentFile, SegmentForm, SegmentLost, ShapeIds
 from hangard.db.tables import WriteTables
 from hangard.errors import Closed, HangardError
 from hangard.index import Index, Pending
 from hangard.limits import LOG_ROWS_BYTES_MAX, SEGMENTS_OPEN_MAX
 from hangard.model.directory import (
+    FORMAT_BYTES,
     FORMAT_HDF5,
     FORMAT_HDF5_FIXED,
     FORMAT_LOG,
     FORMAT_NUMPY,
+    FORMAT_STR,
     data_path,
     run_path,
 )
 from hangard.model.files import FileKind, FileRecord
+from hangard.model.ragged import RaggedRows
 from hangard.model.schema import Schema
 from hangard.repository.usage import Usage
 
 Bytes = npt.NDArray[np.uint8]
-SegmentFactory = Callable[[Schema, int], Segment]
+SegmentFactory = Callable[[SegmentForm, int], SegmentFile]
 
 KINDS: dict[int, FileKind] = {
     FORMAT_LOG: "log",
     FORMAT_HDF5: "hdf5",
     FORMAT_HDF5_FIXED: "hdf5",
     FORMAT_NUMPY: "numpy",
+    FORMAT_STR: "packed",
+    FORMAT_BYTES: "packed",
 }
 
+LOG_FORM = SegmentForm("20")
 
 WRITE_ATTEMPTS_MAX = 3
 SYNCS_AT_ONCE_MAX = 4
@@ -61,7 +69,7 @@ SYNC_FAILED = "sync-failed"
 class OpenFile:
     """A segment or log that takes appends, and the writes to it that are under way."""
 
-    segment: Segment
+    segment: SegmentFile
     path: str
     record: FileRecord
     in_flight: dict[int, int] = field(default_factory=dict)  # write -> rows_bytes at its start
@@ -118,7 +126,7 @@ class Storage:
         self._next_write = 0
         self.usage = Usage()
         self._lock = threading.RLock()
-        self._open: dict[tuple[Any, ...], OpenFile] = {}
+        self._open: dict[SegmentForm, OpenFile] = {}
         self._retired: list[OpenFile] = []
         self._recovered: dict[str, FileRecord] = {}
         self._strays: set[str] = set()
@@ -144,14 +152,30 @@ class Storage:
         crcs = np.empty(len(digests), np.uint32)
         crc32c_many(rows, schema.sample_bytes, crcs)
         if rows.nbytes < LOG_ROWS_BYTES_MAX:
-            with self._writing(("log",), self._create_log) as log:
+            with self._writing(LOG_FORM, self._create_log) as log:
                 self._index.add(digests, log.append(rows, digests, crcs))
             return
-        key = (schema.backend, schema.dtype, schema.shape, schema.backend_options)
+        form = SegmentForm.of(schema)
+        self._append(form, digests, lambda to: to.append(rows, digests, crcs))
+
+    def write_ragged(
+        self, schema: Schema, digests: Bytes, rows: RaggedRows, shape_ids: ShapeIds
+    ) -> None:
+        """Store rows of any shapes, as ``write_rows``; ``shape_ids`` (n,) are durable already."""
+        crcs = crc32c_ragged(rows.data, rows.ends)
+        batch = RaggedBatch(rows, digests, crcs, shape_ids)
+        if rows.nbytes < LOG_ROWS_BYTES_MAX:
+            with self._writing(LOG_FORM, self._create_log) as log:
+                self._index.add(digests, batch.append_to(log))
+            return
+        for form, part in batch.by_form(schema):
+            self._append(form, part.digests, part.append_to)
+
+    def _append(self, form: SegmentForm, digests: Bytes, append: Callable[[Any], Bytes]) -> None:
         for attempt in range(WRITE_ATTEMPTS_MAX):
-            with self._writing(key, partial(self._create_segment, schema)) as segment:
+            with self._writing(form, partial(self._create_segment, form)) as segment:
                 try:
-                    self._index.add(digests, segment.append(rows, digests, crcs))
+                    self._index.add(digests, append(segment))
                     return
                 except SegmentLost:
                     # Its process died: the segment is full now, and the batch goes into the next.
@@ -160,13 +184,13 @@ class Storage:
 
     def write_nodes(self, digests: Bytes, blob: bytes, ends: npt.NDArray[np.uint64]) -> None:
         """Store tree nodes that are not stored yet. Errors: NoSpace, Closed."""
-        with self._writing(("log",), self._create_log) as log:
+        with self._writing(LOG_FORM, self._create_log) as log:
             assert isinstance(log, Log)
             self._index.add(digests, log.append_nodes(digests, blob, ends))
 
     def write_records(self, kind: int, digests: Bytes, records: Records) -> None:
         """Write what lies in a log into another one as it is; see Log.append_records."""
-        with self._writing(("log",), self._create_log) as log:
+        with self._writing(LOG_FORM, self._create_log) as log:
             assert isinstance(log, Log)
             self._index.add(digests, log.append_records(kind, digests, records))
 
@@ -291,17 +315,17 @@ class Storage:
         return len(self._open) + len(self._retired)
 
     @contextmanager
-    def _writing(self, key: tuple[Any, ...], create: Callable[[int], Segment]) -> Iterator[Segment]:
+    def _writing(self, form: SegmentForm, create: Callable[[int], Any]) -> Iterator[Any]:
         """The open file of a kind, kept open and counted as being written until the block ends."""
         with self._lock:
             self._check_healthy()
-            file = self._open.get(key)
+            file = self._open.get(form)
             if file is not None and file.segment.is_full:
-                self._retired.append(self._open.pop(key))
+                self._retired.append(self._open.pop(form))
                 file = None
             if file is None:
                 self._make_room()
-                file = self._open[key] = self._opened(create(self.take_number()), key)
+                file = self._open[form] = self._opened(create(self.take_number()), form)
             self._next_write += 1
             number = file.used = self._next_write
             file.in_flight[number] = file.segment.rows_bytes
@@ -311,12 +335,15 @@ class Storage:
             with self._lock:
                 del file.in_flight[number]
 
-    def _opened(self, segment: Segment, key: tuple[Any, ...]) -> OpenFile:
-        kind = KINDS[segment.format_code]
-        record = FileRecord(kind, segment.number, "open")
-        if kind != "log":
-            _, dtype, shape, options = key
-            record = msgspec.structs.replace(record, dtype=dtype, shape=shape, options=options)
+    def _opened(self, segment: SegmentFile, form: SegmentForm) -> OpenFile:
+        record = FileRecord(
+            KINDS[segment.format_code],
+            segment.number,
+            "open",
+            dtype=form.dtype,
+            shape=form.shape,
+            options=form.options,
+        )
         path = data_path(segment.format_code, segment.number)
         return OpenFile(segment, path, record)
 
@@ -333,7 +360,7 @@ class Storage:
             self._next_number += 1
             return number
 
-    def _create_log(self, number: int) -> Segment:
+    def _create_log(self, number: int) -> Log:
         return Log(self._directory / data_path(FORMAT_LOG, number), number, self._disk)
 
     def fail(self, error: HangardError) -> None:

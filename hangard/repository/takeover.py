@@ -7,13 +7,15 @@ reading what was committed of it raises Corrupt.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from hangard_ext.recordspec import unpack_many
+from hangard_ext.recordspec import FLAG_RAGGED, unpack_many
 
 from hangard.backends.disk import Disk
 from hangard.backends.hdf5_rebuild import rebuild, wait_until_released
@@ -27,6 +29,7 @@ from hangard.index import Index
 from hangard.model.directory import data_path, format_code_of, rows_path
 from hangard.model.files import FileRecord
 from hangard.model.options import hdf5_options
+from hangard.model.ragged import shape_of_id
 from hangard.repository.storage import SYNC_FAILED
 
 Bytes = npt.NDArray[np.uint8]
@@ -39,6 +42,7 @@ class Takeover:
     """Files of the last life. ``trusted``: what lies beyond the persistent index may be used, since
     it went through the memory of this very start of the machine.
 
+    ``find_shape`` gives the interned shape of a number.
     ``files`` are the records of files sealed here, ``next_number`` the next one to give to a file.
     """
 
@@ -48,6 +52,7 @@ class Takeover:
     index: Index
     trusted: bool
     next_number: int
+    find_shape: Callable[[int], tuple[int, ...]]
     files: dict[str, FileRecord] = field(default_factory=dict)
 
     def take_over(self, path: str, record: FileRecord) -> None:
@@ -109,6 +114,7 @@ class Takeover:
         """Copy all rows into a new file; digests and their new specs. The old file stays."""
         file, format_code = self.directory / old, format_code_of(old)
         digests, specs, _ = scan_rows(_rows_of(file)[:end])
+        sizes = self._sizes(record, specs)
         number, self.next_number = self.next_number, self.next_number + 1
         path = data_path(format_code, number)
         rebuilt = rebuild(
@@ -123,6 +129,7 @@ class Takeover:
             disk=self.disk,
             writer=self.hdf5,
             format_code=format_code,
+            sizes=sizes,
         )
         _log.warning("%s was no valid HDF5 file; its rows are in %s now", file, path)
         if len(rebuilt.lost):
@@ -135,6 +142,16 @@ class Takeover:
             indexed_bytes=rebuilt.rows_bytes,
         )
         return rebuilt.digests, rebuilt.specs
+
+    def _sizes(self, record: FileRecord, specs: Bytes) -> npt.NDArray[np.int64] | None:
+        """Bytes of samples of variable shape, by what their specs say of it; None of others."""
+        fields = unpack_many(specs)
+        if not (fields["flags"] & FLAG_RAGGED).any():
+            return None
+        item_bytes = np.dtype(record.dtype).itemsize
+        ids = fields["shape_id"].tolist()
+        items = [prod(shape_of_id(number, self.find_shape)) for number in ids]
+        return np.array(items, np.int64) * item_bytes
 
 
 def _named(file: Path, record: FileRecord) -> tuple[Bytes, Bytes, int]:

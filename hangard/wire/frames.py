@@ -31,6 +31,7 @@ Buffer = bytes | bytearray | memoryview
 HEADER_LENGTH: Final = struct.Struct("<I")
 ALIGNMENT_BYTES: Final = 8
 ENDS_BYTES: Final = 4  # of one key's end, u32
+SIZE_BYTES: Final = 8  # of one size of a shape, u64
 
 _PADDING: Final = bytes(ALIGNMENT_BYTES)
 
@@ -91,16 +92,20 @@ def split_sections(view: memoryview, offset: int, lengths: Sequence[int]) -> lis
 
 
 class ChangeSections(msgspec.Struct, frozen=True):
-    """A change with its sections: packed keys, their ends (u32) and rows (empty unless inline)."""
+    """A change with its sections: packed keys, their ends (u32) and rows (empty unless inline).
+
+    ``shapes`` (count, dimensions) u64 of rows of any shapes, else None.
+    """
 
     change: Change
     keys: memoryview
     ends: npt.NDArray[np.uint32]
     rows: memoryview
+    shapes: npt.NDArray[np.uint64] | None = None
 
 
 def change_lengths(changes: Iterable[Change]) -> list[int]:
-    """Section lengths of a header's changes, in the order keys, ends, rows for each."""
+    """Section lengths of a header's changes, in the order keys, ends, rows (shapes) for each."""
     lengths: list[int] = []
     total_keys = 0
     for change in changes:
@@ -110,6 +115,8 @@ def change_lengths(changes: Iterable[Change]) -> list[int]:
                 f"more than {REQUEST_KEYS_MAX} keys in one request", code="too-many-keys"
             )
         lengths += [change.keys_bytes, change.count * ENDS_BYTES, change.rows_bytes]
+        if change.dimensions is not None:
+            lengths.append(change.count * change.dimensions * SIZE_BYTES)
     return lengths
 
 
@@ -129,7 +136,10 @@ def join_changes(view: memoryview, offset: int, changes: Sequence[Change]) -> li
         keys, raw_ends, rows = next(sections), next(sections), next(sections)
         ends = np.frombuffer(raw_ends, "<u4")
         check_ends(ends, len(keys))
-        result.append(ChangeSections(change, keys, ends, rows))
+        shapes = None
+        if change.dimensions is not None:
+            shapes = np.frombuffer(next(sections), "<u8").reshape(change.count, change.dimensions)
+        result.append(ChangeSections(change, keys, ends, rows, shapes))
     return result
 
 

@@ -228,6 +228,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``keys_bytes``  length of the packed keys; ``count`` keys
     ``dtype``, ``shape``  of one row; the rows' bytes are little-endian, C order
+    ``dimensions``  of rows of any shapes: the shapes, (count, dimensions) u64, are a section behind
+                    the rows then, and ``shape`` is empty
     ``rows_bytes``  length of the rows in this body (0 if they lie elsewhere)
     ``rows_in``     body; window ``rows_id`` at byte ``rows_offset``; or upload ``rows_id``
     """
@@ -242,6 +244,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rows_in: RowsIn = "body"
     rows_id: Count = 0
     rows_offset: Count = 0
+    dimensions: Annotated[int, msgspec.Meta(ge=0, le=32)] | None = None
 
 
 class ChangeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -377,18 +380,27 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     record: bytes
 
 
-class SamplesRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Header: samples by digest, all of one dtype and shape. Section: digests (n, 32)."""
+class SamplesRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Header: samples by digest, all of one dtype and shape. Section: digests (n, 32).
+
+    ``ragged``  the schema of samples that may differ in shape; ``shape`` is empty then
+    """
 
     count: Count
     dtype: Annotated[str, msgspec.Meta(max_length=16)]
     shape: Annotated[tuple[Count, ...], msgspec.Meta(max_length=32)]
+    ragged: SchemaMessage | None = None
 
 
-class SamplesAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Header; section: rows (n, *shape), little-endian, C order."""
+class SamplesAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Header; section: rows (n, *shape), little-endian, C order.
+
+    Samples of any shapes: ``count`` of those that were asked for, as many as one answer holds, and
+    a second section with their shapes, (count, dimensions) u64.
+    """
 
     rows_bytes: Count
+    count: Count = 0
 
 
 class Sessions(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from hangard.errors import Unavailable
 from hangard.wire import frames, messages, protocol
@@ -69,7 +71,7 @@ def close_session(
 
 
 def change(header: messages.ChangeRequest, sections: Iterable[Any]) -> Request[messages.Accepted]:
-    """``sections``: keys, ends and rows of each change, in order."""
+    """``sections``: keys, ends, rows (and shapes) of each change, in order."""
     return _frames(protocol.CHANGES, header, sections, _parser(messages.Accepted))
 
 
@@ -131,6 +133,20 @@ def samples(header: messages.SamplesRequest, digests: Any) -> Request[memoryview
     def parse(body: bytes) -> memoryview:
         answer, view, offset = frames.split_header(body, messages.SamplesAnswer)
         return frames.split_sections(view, offset, [answer.rows_bytes])[0]
+
+    return _frames(protocol.SAMPLES, header, [digests], parse)
+
+
+def ragged_samples(
+    header: messages.SamplesRequest, digests: Any, dimensions: int
+) -> Request[tuple[memoryview, npt.NDArray[np.uint64]]]:
+    """The answer is the rows' bytes and the shapes (n, dimensions) of as many as it holds."""
+
+    def parse(body: bytes) -> tuple[memoryview, npt.NDArray[np.uint64]]:
+        answer, view, offset = frames.split_header(body, messages.SamplesAnswer)
+        lengths = [answer.rows_bytes, answer.count * dimensions * frames.SIZE_BYTES]
+        rows, shapes = frames.split_sections(view, offset, lengths)
+        return rows, np.frombuffer(shapes, "<u8").reshape(answer.count, dimensions)
 
     return _frames(protocol.SAMPLES, header, [digests], parse)
 

@@ -15,6 +15,7 @@ from hangard.backends.log import scan_log as scan_log_file
 from hangard.backends.segment import Segment
 from hangard.encoding.log import log_header, scan_log
 from hangard.errors import Corrupt
+from hangard.model.ragged import RaggedRows
 
 
 def payloads(log: Segment, specs: Bytes) -> list[bytes]:
@@ -49,7 +50,12 @@ def test_nodes_and_rows_of_any_length_share_a_log(tmp_path: Path) -> None:
     nodes = log.append_nodes(digests[:3], blob, ends)
     crcs = np.array([crc32c(b"abc"), crc32c(b"de")], np.uint32)
     ids = np.array([4, 5], np.uint32)
-    rows = log.append_ragged(b"abcde", np.array([3, 5], np.uint64), digests[3:], crcs, ids)
+    texts = RaggedRows(
+        np.frombuffer(b"abcde", np.uint8),
+        np.array([3, 5], np.uint64),
+        np.array([[3], [2]], np.uint64),
+    )
+    rows = log.append_ragged(texts, digests[3:], crcs, ids)
     log.seal()
     assert payloads(log, nodes) == [b"node one", b"2", b""]
     assert payloads(log, rows) == [b"abc", b"de"]

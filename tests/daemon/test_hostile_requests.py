@@ -322,6 +322,12 @@ def test_a_slow_client_does_not_hold_others_up(daemon):
         {"backend_options": (("level", 1),)},
         {"backend": "00", "backend_options": (("complevel", 99),)},
         {"kind": "str"},
+        {"kind": "str", "backend": "30"},
+        {"kind": "bytes", "shape": (), "backend": "30", "variable_shape": True},
+        {"kind": "bytes", "shape": (), "backend": "31"},
+        {"kind": "tensor"},
+        {"layout": "deep"},
+        {"backend": "01", "variable_shape": True},
     ],
 )
 def test_a_schema_that_nobody_could_read_is_refused(daemon, fields):

@@ -16,5 +16,5 @@ def test_permanent_names():
 
 
 def test_an_unknown_format_code_names_no_file():
-    with pytest.raises(ValueError, match="30"):
-        directory.data_path(30, 1)
+    with pytest.raises(ValueError, match="40"):
+        directory.data_path(40, 1)
