@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Coroutine, Sequence
+import weakref
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hangard.errors import Unavailable
@@ -42,6 +43,8 @@ class UnixTransport:
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
+        self._held: set[int] = set()
+        _living.add(self)
 
     def __del__(self) -> None:
         """Close what nobody closed, where it belongs: aiohttp would complain to the user."""
@@ -98,7 +101,8 @@ class UnixTransport:
                     raise decode_error(response.status, await response.read())
                 held.set()
                 # Not to its end: that the connection is closed tells that the answer was heard.
-                body = await response.content.readany()
+                with self._not_in_children(response):
+                    body = await response.content.readany()
         except (aiohttp.ClientError, ConnectionError) as error:
             raise Unavailable(
                 f"the connection to the daemon was lost: {error}", code="connection-lost"
@@ -106,6 +110,28 @@ class UnixTransport:
         if not body:
             raise Unavailable("the daemon ended", code="connection-lost")
         return request.parse(body)
+
+    @contextlib.contextmanager
+    def _not_in_children(self, response: aiohttp.ClientResponse) -> Iterator[None]:
+        """A forked child that lived longer would hold the lease on its parent's behalf."""
+        connection = response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        descriptor = connection.transport.get_extra_info("socket").fileno()
+        self._held.add(descriptor)
+        try:
+            yield
+        finally:
+            self._held.discard(descriptor)
+
+    def _after_fork(self) -> None:
+        if not self._held:
+            return
+        # In its place, since the child's copy of the event loop may still close the number.
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        while self._held:
+            os.dup2(nothing, self._held.pop(), inheritable=False)
+        os.close(nothing)
 
     async def close(self) -> None:
         session, self._session = self._session, None
@@ -127,6 +153,17 @@ class UnixTransport:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+_living: weakref.WeakSet[UnixTransport] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for transport in list(_living):
+        transport._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _begin(work: Coroutine[Any, Any, None]) -> None:

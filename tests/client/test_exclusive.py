@@ -165,3 +165,30 @@ def test_a_lease_that_another_took_after_a_restart_is_lost(own):
         new.commit("mine now")
     old.close()
     assert own.sessions() == []
+
+
+FORKING = """
+import os, sys, time, hangard_client
+repo = hangard_client.open(sys.argv[1], user_name="B", user_email="b@example.org")
+co = repo.checkout("main", write=True, name="mine", exclusive=True)
+child = os.fork()
+if not child:
+    time.sleep(60)
+print(child, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_forked_child_does_not_hold_the_lease_of_its_dead_parent(own):
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKING, str(own.path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        child = int(process.stdout.readline())
+        process.wait()
+        try:
+            deadline = time.monotonic() + 20
+            while own.exclusive_session() is not None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert own.exclusive_session() is None
+        finally:
+            os.kill(child, signal.SIGKILL)
