@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import warnings
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -18,7 +18,6 @@ from hangard.errors import (
     HangardError,
     NothingStaged,
     UnknownColumn,
-    UnknownKey,
 )
 from hangard.model.commit import Digest
 from hangard.model.names import check_column_name
@@ -34,12 +33,12 @@ from hangard.wire.messages import (
     CommitResult,
 )
 from hangard.wire.refs import ResetSession, reset_session
-from hangard_client.access import MISSING, Columns, Plan, is_list
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
 from hangard_client.async_nested_columns import AsyncNestedColumn, AsyncNestedWriteColumn
 from hangard_client.async_new_columns import AsyncNewColumns
 from hangard_client.async_refs import revision_text, system_user
 from hangard_client.async_session_merging import AsyncSessionMerging
+from hangard_client.async_write_access import AsyncWriteAccess
 from hangard_client.commit_arguments import (
     Strategy,
     checked_flag,
@@ -51,7 +50,6 @@ from hangard_client.history import CommitDigest, Revision, plain_revision
 from hangard_client.lease import Lease
 from hangard_client.overlay import Overlay
 from hangard_client.read_checkouts import ReadCheckout
-from hangard_client.reopening import refuse_pickling
 from hangard_client.schemas import changed_backend
 from hangard_client.sender import Sender
 from hangard_client.staging import ColumnDefaults, Staging, Start
@@ -91,7 +89,7 @@ class AsyncCheckout(ReadCheckout):
         await self.close()
 
 
-class AsyncWriteCheckout(AsyncNewColumns, AsyncSessionMerging, Columns):
+class AsyncWriteCheckout(AsyncNewColumns, AsyncSessionMerging, AsyncWriteAccess):
     """One client's part of a session: columns to write, and its commits."""
 
     def __init__(
@@ -145,13 +143,6 @@ class AsyncWriteCheckout(AsyncNewColumns, AsyncSessionMerging, Columns):
     def __getitem__(self, name: str) -> AsyncWriteColumn:
         """Errors: UnknownColumn, Closed."""
         return self._column(name)
-
-    async def get(self, item: Any, default: Any = None, except_missing: bool = False) -> Any:
-        """What stands between a checkout's brackets (hangard_client.access); ``default`` where a
-        column, sample or subsample is not there, unless ``except_missing``."""
-        if not isinstance(item, str) and is_list(item):
-            return await self._read_list(item, default, except_missing)
-        return (await self._read_list([item], default, except_missing))[0]
 
     def __contains__(self, name: object) -> bool:
         return name in self._names()
@@ -385,24 +376,6 @@ class AsyncWriteCheckout(AsyncNewColumns, AsyncSessionMerging, Columns):
             kind = AsyncNestedWriteColumn if buffer.schema.layout == "nested" else AsyncWriteColumn
             column = self._columns[name] = kind(self._staging, buffer, overlay)
         return column
-
-    async def _read_list(
-        self, items: Iterable[Any], default: Any, except_missing: bool
-    ) -> list[Any]:
-        columns = {name: self._column(name) for name in self}
-        plan = Plan(items, {name: column.contains_subsamples for name, column in columns.items()})
-        results = [MISSING] * len(plan.items)
-        for name, (_, keys) in plan.whole.items():
-            plan.fill(results, name, await columns[name].find_many(keys, MISSING))
-        for i, name, rest in plan.others:
-            if name in columns:
-                with contextlib.suppress(UnknownKey):
-                    column = columns[name]
-                    results[i] = column if rest is MISSING else await column.at(rest)
-        return plan.finish(results, default, except_missing)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return refuse_pickling(self)
 
     def _set_base(self, base: Digest | None) -> None:
         """Go on from another commit. It is opened at the first read: who only writes and commits

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hangard.errors import InvalidType, UnknownKey
 from hangard.model.keys import Key, PackedKeys, encode_key, encode_keys
+from hangard.model.ragged import RaggedRows
 from hangard.model.schema import Schema
 from hangard.reading.columns import ColumnReader, part_of
 from hangard_client.buffers import ColumnBuffer
@@ -243,9 +244,7 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
 
         When this returns they survive the end of this process. Errors: as ``put``.
         """
-        packed = self._packed(keys)
-        rows = checked_batch(self.name, self._schema, batch, len(packed[1]))
-        await self._wait_for(self._staging.put_many(self._buffer, packed, rows))
+        await self._wait_for(self._staging.put_many(self._buffer, *self._checked(keys, batch)))
 
     async def append(self, value: Any) -> str:
         """Stage a sample under a new key, which is the result (hangard_client.new_keys). Errors: as
@@ -265,8 +264,7 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
     async def update(self, other: Samples | None = None, /, **samples: Any) -> None:
         """Stage samples from a mapping or pairs, and by name. All are checked before any is
         staged; then as ``put_many``."""
-        keys, values = pairs_of(other, samples)
-        await self.put_many(keys, values)
+        await self.put_many(*self._pairs_of(other, samples))
 
     async def pop(self, key: Any, default: Any = NO_DEFAULT) -> Any:
         """A sample, whose deletion is staged. Errors: UnknownKey, unless there is a default."""
@@ -295,6 +293,14 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
     def _packed(self, keys: Any) -> PackedKeys:
         return encode_keys(keys, False)
 
+    def _pairs_of(self, other: Any, named: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+        return pairs_of(other, named)
+
+    def _checked(self, keys: Any, batch: Any) -> tuple[PackedKeys, npt.NDArray[Any] | RaggedRows]:
+        """Many samples as they are sent. Errors: InvalidType, InvalidRequest."""
+        packed = self._packed(keys)
+        return packed, checked_batch(self.name, self._schema, batch, len(packed[1]))
+
     def _encoded(self, key: Any) -> bytes:
         return encode_key(key, False)
 
@@ -306,6 +312,13 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
         if post is not None:
             await asyncio.wait([post])
         self._staging.check()
+
+
+def many_of(column: AsyncWriteColumn, samples: Any) -> tuple[Any, Any]:
+    """Keys and samples as ``put_many`` takes them: given as such a pair, or as ``update`` does."""
+    if isinstance(samples, tuple) and len(samples) == 2:
+        return samples
+    return column._pairs_of(samples, {})
 
 
 def pairs_of(other: Any, named: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:

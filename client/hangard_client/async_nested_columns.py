@@ -7,7 +7,7 @@ which is there as long as it has a subsample.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import numpy.typing as npt
@@ -197,7 +197,8 @@ class AsyncNestedWriteColumn(AsyncWriteColumn):
     """One column of a write checkout whose samples have subsamples.
 
     ``get``, ``contains``, ``count``, ``keys``, ``values``, ``items``, ``delete``, ``pop`` and
-    ``update`` go by sample, or by pair where a pair is given; ``get_many``, ``find_many`` and
+    ``update`` (whose values are mappings or pairs of subsamples) go by sample, or by pair where a
+    pair is given; ``get_many``, ``find_many`` and
     ``put_many`` take keys as AsyncNestedColumn does.
     """
 
@@ -275,12 +276,6 @@ class AsyncNestedWriteColumn(AsyncWriteColumn):
         keys, values = pairs_of(subsamples, {})
         await self.put_many((sample, keys), values)
 
-    async def update(self, other: Samples | None = None, /, **samples: Any) -> None:
-        """Stage samples from a mapping or pairs, and by name, each with a mapping or pairs of its
-        subsamples. All are checked before any is staged; then as ``put_many``."""
-        keys, values = nested_pairs_of(other, samples)
-        await self.put_many(keys, values)
-
     async def append(self, value: Samples) -> str:
         """Stage a sample, a mapping or pairs of subsamples, under a new key, which is the
         result."""
@@ -316,6 +311,9 @@ class AsyncNestedWriteColumn(AsyncWriteColumn):
 
     def _packed(self, keys: Any) -> PackedKeys:
         return encode_pairs(keys)
+
+    def _pairs_of(self, other: Any, named: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+        return nested_pairs_of(other, named)
 
     def _encoded(self, key: Any) -> bytes:
         return encode_key(key, True)

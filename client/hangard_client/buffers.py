@@ -34,6 +34,8 @@ class Batch:
     rows: npt.NDArray[Any] | RaggedRows
     deleted: PackedKeys
     is_borrowed: bool = False  # the rows are the caller's own memory
+    is_part: bool = False  # of what is staged together
+    more: bool = False  # it is not the last of that
 
     def owned(self) -> Batch:
         """The same with rows that nobody else can change."""

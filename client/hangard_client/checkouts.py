@@ -93,6 +93,16 @@ class WriteCheckout(NewColumns, SessionMerging, Access):
         """Store later samples of a column another way. Errors: UnknownColumn, InvalidRequest."""
         self._run(self._inner.change_backend(name, backend, backend_options))
 
+    def put_many(self, samples: Mapping[str, Any]) -> None:
+        """Stage samples of several columns, all of them or none: ``{name: (keys, batch)}`` as a
+        column's ``put_many`` takes them, or ``{name: mapping}`` as its ``update`` does.
+
+        Nothing is sent unless all is legal, and nothing staged unless all was stored. When this
+        returns it survives a crash of the daemon.
+        Errors: UnknownColumn; as ``put_many`` of a column.
+        """
+        self._run(self._inner.put_many(samples))
+
     def flush(self) -> None:
         """Wait until everything staged in the session survives a crash of the daemon."""
         self._run(self._inner.flush())

@@ -14,11 +14,9 @@ from hangard_client.async_columns import (
     ColumnFacts,
     ReadFacts,
     Samples,
-    pairs_of,
 )
 from hangard_client.column_backends import BackendSpec, StagedBackendFacts
 from hangard_client.new_keys import new_key
-from hangard_client.ragged_buffers import checked_batch
 from hangard_client.reopening import refuse_pickling
 
 T = TypeVar("T")
@@ -172,9 +170,8 @@ class WriteColumn(StagedBackendFacts, ColumnFacts):
 
         When this returns they survive the end of this process. Errors: as ``put``.
         """
-        packed = self._inner._packed(keys)
-        rows = checked_batch(self.name, self._schema, batch, len(packed[1]))
-        self._wait_for(self._staging.put_many(self._buffer, packed, rows))
+        checked = self._inner._checked(keys, batch)
+        self._wait_for(self._staging.put_many(self._buffer, *checked))
 
     def append(self, value: Any) -> str:
         """Stage a sample under a new key, which is the result (hangard_client.new_keys). Errors: as
@@ -190,8 +187,7 @@ class WriteColumn(StagedBackendFacts, ColumnFacts):
     def update(self, other: Samples | None = None, /, **samples: Any) -> None:
         """Stage samples from a mapping or pairs, and by name. All are checked before any is
         staged; then as ``put_many``."""
-        keys, values = pairs_of(other, samples)
-        self.put_many(keys, values)
+        self.put_many(*self._inner._pairs_of(other, samples))
 
     def pop(self, key: Any, default: Any = NO_DEFAULT) -> Any:
         """A sample, whose deletion is staged. Errors: UnknownKey, unless there is a default."""

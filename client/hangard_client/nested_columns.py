@@ -22,7 +22,7 @@ from hangard.reading.nested import (
     split_item,
 )
 from hangard_client.async_columns import NO_DEFAULT, Samples, pairs_of
-from hangard_client.async_nested_columns import AsyncNestedWriteColumn, nested_pairs_of
+from hangard_client.async_nested_columns import AsyncNestedWriteColumn
 from hangard_client.columns import Column, WriteColumn
 from hangard_client.new_keys import new_key
 from hangard_client.reopening import Origin
@@ -217,8 +217,8 @@ class NestedWriteColumn(WriteColumn):
     """One column of a write checkout whose samples have subsamples. Many threads may use it.
 
     ``column[s] = mapping`` stages subsamples of a sample, the others of it stay;
-    ``column[s, sub] = array`` one. As a mapping it goes by sample; ``get_many``, ``find_many`` and
-    ``put_many`` take keys as NestedColumn does.
+    ``column[s, sub] = array`` one; ``update`` takes such mappings by sample. As a mapping it goes
+    by sample; ``get_many``, ``find_many`` and ``put_many`` take keys as NestedColumn does.
     """
 
     _inner: AsyncNestedWriteColumn
@@ -276,12 +276,6 @@ class NestedWriteColumn(WriteColumn):
         checked before any is staged; then as ``put_many``."""
         keys, values = pairs_of(subsamples, {})
         self.put_many((sample, keys), values)
-
-    def update(self, other: Samples | None = None, /, **samples: Any) -> None:
-        """Stage samples from a mapping or pairs, and by name, each with a mapping or pairs of its
-        subsamples. All are checked before any is staged; then as ``put_many``."""
-        keys, values = nested_pairs_of(other, samples)
-        self.put_many(keys, values)
 
     def append(self, value: Samples) -> str:
         """Stage a sample, a mapping or pairs of subsamples, under a new key, which is the

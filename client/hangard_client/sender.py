@@ -8,6 +8,7 @@ that daemon does not have all that was accepted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -37,7 +38,7 @@ from hangard.wire.messages import (
     PieceRequest,
     SessionState,
 )
-from hangard_client.buffers import Batch
+from hangard_client.buffers import NO_KEYS, Batch
 from hangard_client.connection import Connection
 from hangard_client.windows import ROWS_BYTES_MIN, Windows
 
@@ -168,6 +169,8 @@ class Sender:
             parts = cut(batch, windows.size_bytes if windows else REQUEST_BYTES)
             if len(parts) > 1:
                 self._queue.popleft()
+                if batch.is_part:
+                    parts[:-1] = [replace(part, more=True) for part in parts[:-1]]
                 self._queue.extendleft((ticket, part) for part in reversed(parts))
                 continue
             try:
@@ -182,8 +185,26 @@ class Sender:
                 self._queue.popleft()
                 error.details.setdefault("keys", named_keys(batch))
                 error.details.setdefault("total", len(batch))
+                if batch.is_part:
+                    await self._abandon(batch)
                 raise
             self._queue.popleft()
+
+    async def _abandon(self, batch: Batch) -> None:
+        """Give up what was to be staged together with a batch that was refused."""
+        while batch.more:
+            _, batch = self._queue.popleft()
+        given_up = Change(kind="abandon", column=batch.column, count=0, keys_bytes=0)
+        header = ChangeRequest(
+            session=self.session, epoch=self._epoch, sequence=self._next, changes=(given_up,)
+        )
+        # Without an answer another stream is begun: in this one, the next change would be taken
+        # for the missing part.
+        self._is_attached = False
+        with contextlib.suppress(HangardError):
+            await self.connection.send(requests.change(header, [b"", NO_KEYS[1], b""]))
+            self._next += 1
+            self._is_attached = True
 
     async def _post_part(self, batch: Batch) -> None:
         changes, sections = changes_of([batch])
@@ -346,6 +367,7 @@ def changes_of(batches: Sequence[Batch]) -> tuple[tuple[Change, ...], list[Any]]
                     shape=() if ragged is not None else batch.schema.shape,
                     rows_bytes=batch.rows_bytes,
                     dimensions=None if ragged is None else ragged.shapes.shape[1],
+                    more=batch.more,
                 )
             )
             sections += [*batch.keys, row_buffer(batch)]

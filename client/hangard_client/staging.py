@@ -11,7 +11,8 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine, KeysView, Mapping
+from collections.abc import Callable, Coroutine, Iterable, KeysView, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
@@ -216,6 +217,22 @@ class Staging:
                 batch = Batch(buffer.column, buffer.schema, keys, rows, NO_KEYS, is_borrowed=True)
                 self._post(batch)
             return self.posts[-1] if self.posts else None
+
+    def put_together(
+        self, batches: Iterable[tuple[Any, PackedKeys, npt.NDArray[Any] | RaggedRows]]
+    ) -> None:
+        """Let samples of several columns wait to be sent, behind what is buffered of them: all of
+        them will be staged or none. The rows must not change until they are sent."""
+        with self.lock:
+            waiting = [(buffer, keys, rows) for buffer, keys, rows in batches if len(keys[1])]
+            for buffer, _, _ in waiting:
+                self.check_column(buffer)
+            for buffer, _, _ in waiting:
+                if len(buffer):
+                    self._enqueue(buffer.take())
+            for i, (buffer, keys, rows) in enumerate(waiting, 1):
+                batch = Batch(buffer.column, buffer.schema, keys, rows, NO_KEYS, is_borrowed=True)
+                self._enqueue(replace(batch, is_part=True, more=i < len(waiting)))
 
     def oldest_post(self) -> Post | None:
         """The post to wait for when there are too many."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from hangard_ext.treekey import check_keys
 
+from hangard.daemon.applying import Abandoned
 from hangard.daemon.bodies import new_buffer
 from hangard.daemon.memory import Reservation
 from hangard.daemon.pipeline import Pipeline, Work, release_held
@@ -148,7 +149,9 @@ class ChangeHandlers:
         works: list[Work] = []
         try:
             for change in changes:
-                works.append(await self._work(pipeline, change))
+                work = await self._work(pipeline, change)
+                work.more = change.change.more
+                works.append(work)
         except BaseException:
             release_held(works)
             raise
@@ -158,6 +161,8 @@ class ChangeHandlers:
         change = sections.change
         # Copies: staged keys must not keep the whole body, with its rows, in memory.
         keys = bytes(sections.keys), sections.ends.copy()
+        if change.kind == "abandon":
+            return Work(change.column, keys, _abandon)
         if change.kind == "delete":
             prepare = partial(self._prepare_deletion, pipeline.session, change.column, keys)
             return Work(change.column, keys, prepare)
@@ -221,6 +226,10 @@ class ChangeHandlers:
         session.apply(pipeline.column_sequence, change)
         pipeline.column_sequence += 1
         return messages.ColumnState(column=self._service.describe_column(session, change.column))
+
+
+def _abandon() -> StagedChange:
+    raise Abandoned
 
 
 def _row_bytes(change: messages.Change) -> int:

@@ -13,10 +13,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from hangard_ext.treekey import decode_key
 
+from hangard.daemon.applying import STREAM_SHIFT, Applier, ChangeTarget, Entry, Future, Lost
 from hangard.daemon.memory import Reservation
 from hangard.daemon.threads import Threads
 from hangard.errors import Busy, Closed, HangardError, InvalidRequest
@@ -28,20 +29,8 @@ QUEUE_CHANGES_MAX = 64  # accepted and not yet applied, of one session
 QUEUE_S_MAX = 10.0  # how long a request waits for room in the queue
 FAILURES_MAX = 64
 KEYS_NAMED_MAX = 5  # in a message; details list more
-STREAM_SHIFT = 48
 
 T = TypeVar("T")
-Future = asyncio.Future[Change] | concurrent.futures.Future[Change]
-
-
-class ChangeTarget(Protocol):
-    """The part of a repository's session that a pipeline uses."""
-
-    def apply(self, sequence: int, change: Change) -> bool: ...
-
-    def skip(self, sequence: int) -> None: ...
-
-    def check_contains(self, last_sequence: int) -> None: ...
 
 
 @dataclass(slots=True)
@@ -52,28 +41,7 @@ class Work:
     keys: PackedKeys
     prepare: Callable[[], Change]
     held: Reservation | None = None  # memory of its own, given back when it is prepared
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A change that failed: its keys, and no more, so that its rows do not stay in memory."""
-
-    column: str
-    keys: PackedKeys
-    error: HangardError
-
-
-@dataclass(slots=True)
-class _Entry:
-    sequence: int
-    column: str
-    keys: PackedKeys
-    prepared: Future
-
-    def lost(self, error: BaseException) -> Lost:
-        kept = as_hangard_error(error).with_traceback(None)
-        kept.__cause__ = kept.__context__ = None  # their frames hold the rows, too
-        return Lost(self.column, self.keys, kept)
+    more: bool = False  # it is staged together with the next of its client
 
 
 class Pipeline:
@@ -86,8 +54,9 @@ class Pipeline:
         self.column_lock = asyncio.Lock()
         self.column_sequence = 0  # next number in the daemon's own stream, for column changes
         self._threads = threads
+        self._changes = Applier(target)
         self._accepted: dict[int, int] = {}
-        self._queue: deque[_Entry] = deque()
+        self._queue: deque[Entry] = deque()
         self._applier: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
         self._failures: list[Lost] = []
@@ -108,6 +77,7 @@ class Pipeline:
         """
         if self._accepted.pop(last_sequence >> STREAM_SHIFT, None) is None:
             self.attached += 1
+        self._changes.forget(last_sequence >> STREAM_SHIFT)
         told, lost = self._told.pop(last_sequence >> STREAM_SHIFT, (0, []))
         if isinstance(told, int) and told > last_sequence:
             self._failures[:0] = lost  # in an answer that the client never got
@@ -164,7 +134,7 @@ class Pipeline:
             if work.held is not None:
                 release_when_done([future], work.held)
         for number, (work, future) in enumerate(zip(works, futures, strict=True), sequence):
-            self._queue.append(_Entry(number, work.column, work.keys, future))
+            self._queue.append(Entry(number, work.column, work.keys, future, work.more))
         self._entered += len(works)
         if self._applier is None:
             self._applier = asyncio.create_task(self._apply_all())
@@ -267,27 +237,11 @@ class Pipeline:
             ready = []
             while self._queue and self._queue[0].prepared.done():
                 ready.append(self._queue.popleft())
-            failed = await self._threads.control(self._apply, ready)
+            failed = await self._threads.control(self._changes.apply, ready)
             self._failures += failed[: FAILURES_MAX - len(self._failures)]
             self._left += len(ready)
             self._note_progress()
         self._applier = None
-
-    def _apply(self, entries: Sequence[_Entry]) -> list[Lost]:
-        """Apply prepared changes in order, in a thread; those that failed are skipped."""
-        failed = []
-        for entry in entries:
-            try:
-                if error := entry.prepared.exception():
-                    raise error
-                self.target.apply(entry.sequence, entry.prepared.result())
-            except Exception as error:
-                failed.append(entry.lost(error))
-                try:
-                    self.target.skip(entry.sequence)
-                except Exception as skip_error:
-                    failed.append(entry.lost(skip_error))
-        return failed
 
     def _apply_and_commit(
         self,
@@ -308,8 +262,8 @@ class Pipeline:
                 prepared.set_result(work.prepare())
             except Exception as error:
                 prepared.set_exception(error)
-            entries.append(_Entry(number, work.column, work.keys, prepared))
-        failed = self._apply(entries)
+            entries.append(Entry(number, work.column, work.keys, prepared, work.more))
+        failed = self._changes.apply(entries)
         return failed, None if failed or commit is None else commit()
 
     def _note_progress(self) -> None:
@@ -345,13 +299,6 @@ def release_when_done(futures: Sequence[asyncio.Future[Change]], reservation: Re
 
     for future in futures:
         future.add_done_callback(one_done)
-
-
-def as_hangard_error(error: BaseException) -> HangardError:
-    """An error as a caller may see it; what is none of ours is an internal error."""
-    if isinstance(error, HangardError):
-        return error
-    return HangardError(f"internal error of the daemon: {error!r}", code="internal-error")
 
 
 def describe_failures(failures: Sequence[Lost]) -> HangardError:

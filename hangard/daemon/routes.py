@@ -13,10 +13,10 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from hangard.daemon.applying import as_hangard_error
 from hangard.daemon.bodies import decode_message, read_body
 from hangard.daemon.connection import Connection
 from hangard.daemon.memory import Memory, Reservation
-from hangard.daemon.pipeline import as_hangard_error
 from hangard.daemon.service import Service
 from hangard.errors import HangardError, InvalidRequest, NotFound
 from hangard.wire import protocol, status

@@ -11,21 +11,22 @@ File: 16 bytes of header, then records without padding. All integers little-endi
             8   8   sequence number
             16  1   kind (KIND_*)
             17  1   bytes of the column's name
-            18  2   0
+            18  2   flags: 1 = staged together with the record that follows
             20  4   n, the number of keys
             24  ..  column name, UTF-8
                     put, delete: n x u32 ends of the packed keys, the packed keys
                     put: n x 32 digests
                     create, alter: the schema record
 
-A record whose length or checksum is wrong ends the valid part: it was torn by a crash.
+A record whose length or checksum is wrong ends the valid part: it was torn by a crash. Records that
+are staged together are written at once; a reader drops them if they are not all there.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,8 @@ MAGIC = b"HGDJRNL\0"
 VERSION = 1
 HEADER = MAGIC + struct.pack("<II", VERSION, 0)
 
+FLAG_MORE = 1
+
 KIND_PUT, KIND_DELETE, KIND_CREATE, KIND_ALTER, KIND_REMOVE, KIND_SKIP = range(1, 7)
 
 _HEAD = struct.Struct("<IIQBBHI")
@@ -44,7 +47,10 @@ _HEAD = struct.Struct("<IIQBBHI")
 
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
-    """One staged change. ``digests`` (n, 32) for a put; ``schema`` an encoded schema or b""."""
+    """One staged change. ``digests`` (n, 32) for a put; ``schema`` an encoded schema or b"".
+
+    ``more``: it is staged together with the one that follows, or not at all.
+    """
 
     sequence: int
     kind: int
@@ -53,6 +59,7 @@ class JournalRecord:
     ends: npt.NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
     digests: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 32), np.uint8))
     schema: bytes = b""
+    more: bool = False
 
 
 def encode_journal_record(record: JournalRecord) -> bytes:
@@ -65,8 +72,9 @@ def encode_journal_record(record: JournalRecord) -> bytes:
         parts.append(record.digests.tobytes())
     parts.append(record.schema)
     payload = b"".join(parts)
+    flags = FLAG_MORE if record.more else 0
     tail = _HEAD.pack(
-        len(payload), 0, record.sequence, record.kind, len(name), 0, len(record.ends)
+        len(payload), 0, record.sequence, record.kind, len(name), flags, len(record.ends)
     )[8:]
     checksum = crc32c(payload, crc32c(tail))
     return struct.pack("<II", len(payload), checksum) + tail + payload
@@ -88,7 +96,7 @@ def scan_journal(
         raise Corrupt("not a session journal, or one of a newer version", code="not-a-journal")
     offset = max(start, len(HEADER))
     while offset + _HEAD.size <= len(view):
-        length, checksum, sequence, kind, name_bytes, _, n = _HEAD.unpack_from(view, offset)
+        length, checksum, sequence, kind, name_bytes, flags, n = _HEAD.unpack_from(view, offset)
         start = offset + _HEAD.size
         end = start + length
         if end > len(view) or crc32c(view[offset + 8 : end]) != checksum:
@@ -96,7 +104,7 @@ def scan_journal(
         record = _decode_payload(sequence, kind, name_bytes, n, bytes(view[start:end]))
         if record is None:
             return
-        yield record, end
+        yield replace(record, more=True) if flags & FLAG_MORE else record, end
         offset = end
 
 

@@ -51,15 +51,23 @@ class ColumnChange:
 Change = Prepared | Deletion | ColumnChange
 
 
-def to_journal(sequence: int, change: Change) -> JournalRecord:
-    """The journal record of a change."""
+def to_journal(sequence: int, change: Change, *, more: bool = False) -> JournalRecord:
+    """The journal record of a change; ``more``: it is staged together with the next."""
     if isinstance(change, Prepared):
         block = change.block
         return JournalRecord(
-            sequence, KIND_PUT, change.column, block.blob, block.ends, block.digests
+            sequence,
+            KIND_PUT,
+            change.column,
+            block.blob,
+            block.ends,
+            block.digests,
+            more=more,
         )
     if isinstance(change, Deletion):
-        return JournalRecord(sequence, KIND_DELETE, change.column, change.blob, change.ends)
+        return JournalRecord(
+            sequence, KIND_DELETE, change.column, change.blob, change.ends, more=more
+        )
     if change.schema is None:
         return JournalRecord(sequence, KIND_REMOVE, change.column)
     kind = KIND_CREATE if change.create else KIND_ALTER

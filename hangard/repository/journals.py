@@ -33,8 +33,9 @@ class JournalWriter:
         self._fd = -1
         self._closed = False
 
-    def append(self, record: JournalRecord) -> int:
-        """Write a record; the journal's length behind it. Errors: NoSpace, OSError, Closed.
+    def append(self, *records: JournalRecord) -> int:
+        """Write records at once; the journal's length behind them. Errors: NoSpace, OSError,
+        Closed.
 
         One that fails half-way is written over by the next.
         """
@@ -42,7 +43,7 @@ class JournalWriter:
             raise Closed(f"journal {self.path.name} is closed", code="session-closed")
         if self._fd < 0:
             self._open()
-        payload = encode_journal_record(record)
+        payload = b"".join(map(encode_journal_record, records))
         self._disk.write(self._fd, payload, self.length_bytes)
         self.length_bytes += len(payload)
         return self.length_bytes

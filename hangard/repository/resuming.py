@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +56,7 @@ def resume(
     staged_ns = path.stat().st_mtime_ns if path.exists() else 0
     session.used_ns = max(record.used_ns, staged_ns)
     try:
-        session.replay(_stored(read_journal(path, record.consumed_bytes), find_many))
+        session.replay(_whole(_stored(read_journal(path, record.consumed_bytes), find_many)))
     except Corrupt as error:
         _log.error("session %s: %s", record.id, error)
     if path.exists() and path.stat().st_size > session.journal_bytes:
@@ -67,6 +67,18 @@ def resume(
             path,
         )
     return session
+
+
+def _whole(
+    records: Iterable[tuple[JournalRecord, int]],
+) -> Iterator[tuple[JournalRecord, int]]:
+    """The records without those at the end that were to be staged with others, which are gone."""
+    together: list[tuple[JournalRecord, int]] = []
+    for record in records:
+        together.append(record)
+        if not record[0].more:
+            yield from together
+            together = []
 
 
 def _stored(records: Records, find_many: Finder) -> Iterator[tuple[JournalRecord, int]]:

@@ -8,7 +8,7 @@ one for each client that attached; the lower 48 count that client's requests.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -179,6 +179,11 @@ class Session:
         Errors  Closed (``staged-changes-lost``) when a number before it is missing, UnknownColumn,
                 AlreadyExists, InvalidRequest (``schema-changed``).
         """
+        return self.apply_together(sequence, [change])
+
+    def apply_together(self, sequence: int, changes: Sequence[Change]) -> bool:
+        """As ``apply``, of changes to samples numbered from ``sequence`` on: all or none of them,
+        also after a kill."""
         stream = sequence >> STREAM_BITS
         with self._lock:
             self._check_open()
@@ -187,10 +192,18 @@ class Session:
                 return False
             if sequence > expected:
                 raise staged_changes_lost(self.id, expected, sequence - 1)
-            self._check(change)
-            self._journal.append(to_journal(sequence, change))
-            self._stage(change)
-            self._streams[stream] = sequence
+            for change in changes:
+                self._check(change)
+            last = sequence + len(changes) - 1
+            self._journal.append(
+                *(
+                    to_journal(number, change, more=number < last)
+                    for number, change in enumerate(changes, sequence)
+                )
+            )
+            for change in changes:
+                self._stage(change)
+            self._streams[stream] = last
             return True
 
     def skip(self, sequence: int) -> None:

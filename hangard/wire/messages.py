@@ -219,13 +219,15 @@ class ColumnState(msgspec.Struct, frozen=True, kw_only=True):
     column: StagedColumn | None
 
 
-ChangeKind = Literal["put", "delete"]
+ChangeKind = Literal["put", "delete", "abandon"]
 RowsIn = Literal["body", "window", "upload"]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Samples put under keys of one column, or keys deleted; the sections follow in the body.
 
+    ``more``        it is staged together with the client's next change: both or neither, and so on
+                    up to one without it; that one may ``abandon`` all of them
     ``keys_bytes``  length of the packed keys; ``count`` keys
     ``dtype``, ``shape``  of one row; the rows' bytes are little-endian, C order
     ``dimensions``  of rows of any shapes: the shapes, (count, dimensions) u64, are a section behind
@@ -245,6 +247,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rows_id: Count = 0
     rows_offset: Count = 0
     dimensions: Annotated[int, msgspec.Meta(ge=0, le=32)] | None = None
+    more: bool = False
 
 
 class ChangeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -301,3 +301,40 @@ def test_a_closed_checkout_and_a_removed_column_refuse_their_subsamples(repo, cl
     for attribute in ("name", "dtype", "shape", "backend", "num_subsamples", "contains_subsamples"):
         with pytest.raises(AttributeError):
             setattr(column, attribute, 1)
+
+
+def test_subsamples_of_every_kind(repo, branch):
+    ragged = {i: np.arange(i * 2, dtype="f4").reshape(i, 2) for i in range(1, 4)}
+    with repo.checkout(branch, write=True) as co:
+        texts = co.add_str_column("texts", contains_subsamples=True)
+        blobs = co.add_bytes_column("blobs", contains_subsamples=True)
+        arrays = co.add_ndarray_column(
+            "arrays", shape=(5, 2), dtype="f4", variable_shape=True, contains_subsamples=True
+        )
+        for _ in range(2):
+            texts["s"] = {"de": "gr\u00fc\u00df", "en": "hello", 3: ""}
+            blobs["s", 0] = b"\0\1"
+            arrays["s"] = ragged
+            co.put_many({"texts": {"t": {0: "x"}}, "arrays": (("t", [0]), [ragged[3]])})
+            assert texts["s"].data == {3: "", "de": "gr\u00fc\u00df", "en": "hello"}
+            assert blobs["s", 0] == b"\0\1"
+            assert {key: rows.shape for key, rows in arrays["s"].items()} == {
+                1: (1, 2),
+                2: (2, 2),
+                3: (3, 2),
+            }
+            assert (arrays["t", 0] == ragged[3]).all()
+            co.commit("kinds", allow_empty=True)
+        assert texts["s"].pop("en") == "hello"
+        co.commit("without")
+    with repo.checkout(branch) as co:
+        assert co["texts", "s", ...] == {3: "", "de": "gr\u00fc\u00df"}
+        assert co["texts", "t", 0] == "x"
+        assert co["blobs", "s", 0] == b"\0\1"
+        assert (co["arrays", "s", 2] == ragged[2]).all()
+        assert (co["arrays", "s", 3, 1:] == ragged[3][1:]).all()
+        found = co[[("texts", "s", "de"), ("arrays", "s", 1), ("blobs", "s", 0)]]
+        assert found[0] == "gr\u00fc\u00df"
+        assert found[1].shape == (1, 2)
+        assert [sample for sample, _ in co["arrays"].items()] == ["s", "t"]
+        assert len(list(co["arrays"].subsample_items())) == 4

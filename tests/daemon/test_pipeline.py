@@ -7,6 +7,8 @@ from functools import partial
 import numpy as np
 import pytest
 
+from hangard.daemon import applying
+from hangard.daemon.applying import Abandoned
 from hangard.daemon.memory import Memory
 from hangard.daemon.pipeline import QUEUE_CHANGES_MAX, Pipeline, Work
 from hangard.daemon.threads import Threads
@@ -23,10 +25,10 @@ class Target:
         self.applied = []
         self.skipped = []
 
-    def apply(self, sequence, change):
-        if change.column == "refused":
+    def apply_together(self, sequence, changes):
+        if any(change.column == "refused" for change in changes):
             raise InvalidRequest("no such column", code="refused")
-        self.applied.append(sequence - FIRST)
+        self.applied += [sequence - FIRST + i for i in range(len(changes))]
         return True
 
     def skip(self, sequence):
@@ -36,9 +38,9 @@ class Target:
         assert last_sequence
 
 
-def work(column="x", prepare=None, held=None):
+def work(column="x", prepare=None, held=None, more=False):
     keys = b"\x11\x05\x81\x00"[:2], np.array([2], np.uint32)
-    return Work(column, keys, prepare or (lambda: Deletion(column, *keys)), held)
+    return Work(column, keys, prepare or (lambda: Deletion(column, *keys)), held, more)
 
 
 @pytest.fixture
@@ -255,3 +257,63 @@ async def test_what_rode_on_a_commit_that_is_done_is_not_staged_again(pipeline, 
     assert found == "done"
     assert (target.applied, target.skipped) == ([], [0, 1])
     assert pipeline.accept(FIRST + 2, [work()], await nothing())
+
+
+async def test_what_belongs_together_waits_for_its_last_and_lets_others_pass(pipeline, target):
+    other = (4 << 48) + 1
+    pipeline.attach(other)
+    pipeline.accept(FIRST, [work(), work(more=True), work(more=True)], await nothing())
+    pipeline.accept(other, [work()], await nothing())
+    await pipeline.drain()
+    assert target.applied == [0, other - FIRST]
+    pipeline.accept(FIRST + 3, [work(), work()], await nothing())
+    await pipeline.drain()
+    assert target.applied == [0, other - FIRST, 1, 2, 3, 4]
+    pipeline.raise_failure()
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+async def test_one_that_fails_takes_all_it_belongs_to_with_it(pipeline, target, wrong):
+    def failing():
+        raise NoSpace("the disk is full")
+
+    works = [work(more=i < 2, prepare=failing if i == wrong else None) for i in range(3)]
+    pipeline.accept(FIRST, works, await nothing())
+    pipeline.accept(FIRST + 3, [work("refused", more=True), work(), work()], await nothing())
+    await pipeline.drain()
+    assert target.applied == [5]
+    assert target.skipped == [0, 1, 2, 3, 4]
+    failure = pipeline.pop_failure()
+    assert isinstance(failure, NoSpace)
+    assert failure.details["total"] == 5
+
+
+async def test_what_is_abandoned_is_skipped_without_a_failure(pipeline, target):
+    def abandon():
+        raise Abandoned
+
+    pipeline.accept(FIRST, [work(more=True), work(prepare=abandon), work()], await nothing())
+    await pipeline.drain()
+    assert (target.applied, target.skipped) == ([2], [0, 1])
+    pipeline.raise_failure()
+
+
+async def test_too_much_that_belongs_together_is_refused_to_its_last(pipeline, target, monkeypatch):
+    monkeypatch.setattr(applying, "HELD_BYTES_MAX", 100)
+    works = [work(more=i < 5) for i in range(6)]
+    pipeline.accept(FIRST, [*works, work()], await nothing())
+    await pipeline.drain()
+    assert (target.applied, target.skipped) == ([6], [0, 1, 2, 3, 4, 5])
+    failure = pipeline.pop_failure()
+    assert (failure.code, failure.details["total"]) == ("batch-too-large", 6)
+    pipeline.raise_failure()
+
+
+async def test_what_waits_in_a_stream_that_ended_is_forgotten(pipeline, target):
+    pipeline.accept(FIRST, [work(more=True)], await nothing())
+    await pipeline.drain()
+    again = (5 << 48) + 1
+    pipeline.attach(again, FIRST)
+    pipeline.accept(again, [work()], await nothing())
+    await pipeline.drain()
+    assert target.applied == [again - FIRST]

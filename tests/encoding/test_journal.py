@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +29,14 @@ def put(sequence: int, n: int) -> JournalRecord:
 
 def records() -> list[JournalRecord]:
     deletion = JournalRecord(2, KIND_DELETE, "faces", b"\x10", np.array([1], np.uint32))
-    return [put(1, 3), deletion, JournalRecord(3, KIND_CREATE, "a", schema=b"x"), put(4, 0)]
+    more = replace(put(5, 2), more=True)
+    return [put(1, 3), deletion, JournalRecord(3, KIND_CREATE, "a", schema=b"x"), put(4, 0), more]
 
 
 def same(a: JournalRecord, b: JournalRecord) -> bool:
     return (
-        (a.sequence, a.kind, a.column, a.blob, a.schema)
-        == (b.sequence, b.kind, b.column, b.blob, b.schema)
+        (a.sequence, a.kind, a.column, a.blob, a.schema, a.more)
+        == (b.sequence, b.kind, b.column, b.blob, b.schema, b.more)
         and np.array_equal(a.ends, b.ends)
         and np.array_equal(a.digests, b.digests)
     )
@@ -76,3 +78,10 @@ def test_a_file_that_is_no_journal_is_refused() -> None:
 def test_a_record_has_its_permanent_bytes() -> None:
     golden = Path(__file__).parent.parent / "golden" / "journal_record.hex"
     assert encode_journal_record(put(5, 1)).hex() == golden.read_text().strip()
+
+
+def test_what_is_staged_together_with_the_next_has_one_flag() -> None:
+    alone, more = (encode_journal_record(replace(put(5, 2), more=more)) for more in (False, True))
+    differing = [i for i, (a, b) in enumerate(zip(alone, more, strict=True)) if a != b]
+    assert set(differing) <= {4, 5, 6, 7, 18}
+    assert (alone[18], more[18]) == (0, 1)

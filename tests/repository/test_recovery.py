@@ -123,6 +123,48 @@ def test_a_journal_that_is_none_any_more_does_not_keep_the_repository_closed(
     repository.close()
 
 
+def stage_together(path: Path) -> tuple[str, int]:
+    """Stage one change, then two together; tell the session and the last sequence."""
+    repository = open_new(path)
+    writer = Writer(repository)
+    for name in ("a", "b"):
+        writer.column(name, shape=(784,))
+    writer.put("a", (range(3), batch(3, 1)))
+    changes = [writer.prepare(name, (range(10, 13), batch(3, 2))) for name in ("a", "b")]
+    writer.session.apply_together(writer.sequence, changes)
+    return writer.session.id, writer.sequence + 1
+
+
+def test_what_was_staged_together_comes_back_whole_after_a_kill(tmp_path: Path) -> None:
+    session, sent = live_and_die(stage_together, tmp_path)
+    repository = Repository.open(tmp_path)
+    writer = Writer(repository, repository.session(session))
+    samples = read_commit(repository, writer.commit("all", last_sequence=sent).digest)
+    assert (list(samples["a"]), list(samples["b"])) == ([0, 1, 2, 10, 11, 12], [10, 11, 12])
+    repository.close()
+
+
+@pytest.mark.parametrize("torn_bytes", [1, 150])
+def test_what_was_staged_together_and_is_torn_is_not_staged_at_all(
+    tmp_path: Path, torn_bytes: int
+) -> None:
+    session, sent = live_and_die(stage_together, tmp_path)
+    (journal,) = (directory_of(tmp_path) / "sessions").iterdir()
+    os.truncate(journal, journal.stat().st_size - torn_bytes)
+    repository = Repository.open(tmp_path)
+    writer = Writer(repository, repository.session(session))
+    with pytest.raises(Closed) as caught:
+        writer.commit("all", last_sequence=sent)
+    assert caught.value.code == "staged-changes-lost"
+    writer.put("b", (range(1), batch(1, 5)))
+    repository.close()
+    again = Repository.open(tmp_path)
+    writer = Writer(again, again.session(session))
+    samples = read_commit(again, writer.commit("what is left").digest)
+    assert (list(samples["a"]), list(samples["b"])) == ([0, 1, 2], [0])
+    again.close()
+
+
 def test_a_session_without_changes_ends_with_its_client(tmp_path: Path) -> None:
     repository = open_new(tmp_path)
     writer = Writer(repository)

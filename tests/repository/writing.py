@@ -13,7 +13,7 @@ from hangard_ext.treekey import encode_keys
 
 from hangard.model.schema import make_schema
 from hangard.reading.snapshot import RepositoryReader
-from hangard.repository.changes import ColumnChange, Deletion
+from hangard.repository.changes import ColumnChange, Deletion, Prepared
 from hangard.repository.repository import Repository
 from hangard.repository.session import Session
 from hangard.wire.messages import CommitRequest, CommitResult
@@ -35,6 +35,9 @@ class Writer:
         self.apply(ColumnChange(name, schema, create=True))
 
     def put(self, column: str, samples: Mapping[Any, Array] | tuple[Any, Array]) -> None:
+        self.apply(self.prepare(column, samples))
+
+    def prepare(self, column: str, samples: Mapping[Any, Array] | tuple[Any, Array]) -> Prepared:
         if isinstance(samples, tuple):
             keys, rows = samples
         else:
@@ -43,10 +46,8 @@ class Writer:
         schema = self.session.schema(column)
         rows = np.ascontiguousarray(rows)
         flat = rows.view(np.uint8).reshape(len(ends), schema.sample_bytes)
-        self.apply(
-            self.repository.prepare_rows(
-                self.session.id, column, blob, ends, rows.dtype.str, rows.shape[1:], flat
-            )
+        return self.repository.prepare_rows(
+            self.session.id, column, blob, ends, rows.dtype.str, rows.shape[1:], flat
         )
 
     def delete(self, column: str, *keys: Any) -> None:
