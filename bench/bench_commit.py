@@ -164,7 +164,13 @@ class BareCommits:
         self._env.close()
 
 
-def fresh_process(bench: Bench, repository: hangard_client.Repository, total: int) -> None:
+def fresh_process(
+    bench: Bench,
+    repository: hangard_client.Repository,
+    total: int,
+    what: str = "read one key",
+) -> None:
+    """Time a process that has only imported the client: opening a repository, and one sample."""
     keys = (position * 7919 % total for position in count())
 
     def start() -> tuple[subprocess.Popen[str], int]:
@@ -193,7 +199,7 @@ def fresh_process(bench: Bench, repository: hangard_client.Repository, total: in
 
     bench.measure(
         Case(
-            name="fresh process: open, read one key",
+            name=f"fresh process: open, {what}",
             prepare=start,
             call=read,
             finish=finish,

@@ -14,7 +14,8 @@ from bench.harness import Bench
 
 
 @pytest.mark.parametrize(
-    ("name", "marks"), [("ingest", 4), ("random_read", 2), ("epoch_read", 0), ("commit", 4)]
+    ("name", "marks"),
+    [("ingest", 4), ("random_read", 2), ("epoch_read", 0), ("commit", 4), ("history", 6)],
 )
 def test_bench_gives_its_marks_and_leaves_nothing(tmp_path: Path, name: str, marks: int) -> None:
     bench = Bench(name=name, directory=tmp_path, quick=True)
