@@ -23,6 +23,7 @@ from hangard_client.async_integrity import AsyncIntegrity
 from hangard_client.async_log import AsyncLog
 from hangard_client.async_merging import AsyncMerging
 from hangard_client.async_refs import AsyncRefs, system_user
+from hangard_client.async_repacking import AsyncRepacking
 from hangard_client.commit_arguments import checked_message
 from hangard_client.connection import Connection, in_thread
 from hangard_client.history import Revision, plain_revision
@@ -33,7 +34,9 @@ from hangard_client.sender import Sender
 from hangard_client.staging import Start
 
 
-class AsyncRepository(AsyncRefs, AsyncLog, AsyncIntegrity, AsyncMerging, AsyncConfiguration):
+class AsyncRepository(
+    AsyncRefs, AsyncLog, AsyncIntegrity, AsyncMerging, AsyncConfiguration, AsyncRepacking
+):
     """A repository. Reading touches files only; what writes or controls asks its daemon, which is
     started if there is none.
 

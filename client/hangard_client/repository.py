@@ -21,11 +21,12 @@ from hangard_client.log import Log
 from hangard_client.merging import Merging
 from hangard_client.portal import Portal
 from hangard_client.refs import Refs
+from hangard_client.repacking import Repacking
 
 T = TypeVar("T")
 
 
-class Repository(Refs, Log, Integrity, Merging, Configuration):
+class Repository(Refs, Log, Integrity, Merging, Configuration, Repacking):
     """A repository. Reading touches files only; what writes or controls asks its daemon, which is
     started if there is none. Many threads may use it.
 

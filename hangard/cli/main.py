@@ -31,6 +31,7 @@ VERBS = {
     "init": "init",
     "log": "log",
     "merge": "merge",
+    "repack": "repack",
     "revert": "revert",
     "serve": "serve",
     "sessions": "sessions",

@@ -20,6 +20,7 @@ from hangard.daemon.connection import Connections
 from hangard.daemon.events import EventHandler, EventLog
 from hangard.daemon.leases import LeaseHandlers
 from hangard.daemon.lookups import LookupHandlers
+from hangard.daemon.maintenance import MaintenanceHandlers
 from hangard.daemon.merging import MergeHandlers
 from hangard.daemon.reads import ReadHandlers
 from hangard.daemon.refs import RefHandlers
@@ -33,7 +34,7 @@ from hangard.limits import (
     REQUEST_BODY_BYTES_MAX,
 )
 from hangard.repository.repository import Repository
-from hangard.wire import configuration, merging, messages, protocol, refs
+from hangard.wire import configuration, maintenance, merging, messages, protocol, refs
 from hangard.wire.endpoint import Endpoint
 from hangard.wire.leases import LEASE_HOLDER, LEASE_TAKE
 
@@ -150,6 +151,7 @@ def build_router(service: Service) -> tuple[Router, LeaseHandlers]:
     lookups = LookupHandlers(service)
     reads = ReadHandlers(service)
     settings = ConfigurationHandlers(service)
+    upkeep = MaintenanceHandlers(service)
     merges = MergeHandlers(service)
     named = RefHandlers(service)
     frames = partial(router.frames, memory=service.memory, bytes_max=REQUEST_BODY_BYTES_MAX)
@@ -166,6 +168,8 @@ def build_router(service: Service) -> tuple[Router, LeaseHandlers]:
     router.message(LEASE_TAKE, messages.Done, leases.take)
     router.message(protocol.COLUMNS, messages.ColumnRequest, changes.column)
     router.message(merging.MERGE, merging.MergeRequest, merges.merge)
+    router.query(maintenance.MAINTENANCE, upkeep.stage)
+    router.message(maintenance.REPACK, maintenance.RepackRequest, upkeep.repack)
     router.message(configuration.CONFIG, configuration.SetConfig, settings.set)
     router.message(protocol.FLUSH, messages.FlushRequest, changes.flush)
     frames(protocol.CHANGES, changes.change)

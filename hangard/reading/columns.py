@@ -311,6 +311,8 @@ class ColumnReader:
                 raise self._unknown_many(blob, ends, found)
             blocks = iter([(blob, ends, digests)])
         for blob, ends, digests in blocks:
+            # Not from the cache: samples may have moved since they were read.
+            self._repository.locations.forget(digests)
             specs, found = self._repository.locations.find_many(digests)
             for i, key in enumerate(decode_keys(blob, ends)):
                 digest = digests[i].tobytes()

@@ -50,6 +50,7 @@ from hangard.repository.objects import Objects
 from hangard.repository.publishing import Publisher
 from hangard.repository.refs import Refs
 from hangard.repository.reindexing import mark_damaged
+from hangard.repository.repacking import Repacker
 from hangard.repository.segments import SegmentFactory
 from hangard.repository.session import Session
 from hangard.repository.session_registry import SessionRegistry
@@ -171,6 +172,15 @@ class Repository:
             sessions=self._sessions,
             objects=self._objects,
             clock=clock,
+        )
+        self.repacker = Repacker(
+            env,
+            self._storage,
+            self._index,
+            self._writer,
+            objects=self._objects,
+            heads=self._heads,
+            maintenance=self.upkeep.maintenance,
         )
 
     def in_flight(self) -> AbstractContextManager[None]:
@@ -372,6 +382,7 @@ class Repository:
             if self._closed:
                 return
             self._closed = True
+        self.repacker.close()
         self._sessions.close()
         self._merger.close()
         self._storage.retire_all()

@@ -144,14 +144,17 @@ class Storage:
             self.usage.note(digests)
             return self._index.find_many(digests)[1]
 
-    def write_rows(self, schema: Schema, digests: Bytes, rows: Bytes) -> None:
+    def write_rows(
+        self, schema: Schema, digests: Bytes, rows: Bytes, *, may_log: bool = True
+    ) -> None:
         """Store rows (n, sample bytes) under their digests; they are in the index on return.
 
+        Few bytes go into the log, unless ``may_log`` is False.
         Errors: NoSpace, Closed (``storage-failed``).
         """
         crcs = np.empty(len(digests), np.uint32)
         crc32c_many(rows, schema.sample_bytes, crcs)
-        if rows.nbytes < LOG_ROWS_BYTES_MAX:
+        if may_log and rows.nbytes < LOG_ROWS_BYTES_MAX:
             with self._writing(LOG_FORM, self._create_log) as log:
                 self._index.add(digests, log.append(rows, digests, crcs))
             return
@@ -159,12 +162,18 @@ class Storage:
         self._append(form, digests, lambda to: to.append(rows, digests, crcs))
 
     def write_ragged(
-        self, schema: Schema, digests: Bytes, rows: RaggedRows, shape_ids: ShapeIds
+        self,
+        schema: Schema,
+        digests: Bytes,
+        rows: RaggedRows,
+        shape_ids: ShapeIds,
+        *,
+        may_log: bool = True,
     ) -> None:
         """Store rows of any shapes, as ``write_rows``; ``shape_ids`` (n,) are durable already."""
         crcs = crc32c_ragged(rows.data, rows.ends)
         batch = RaggedBatch(rows, digests, crcs, shape_ids)
-        if rows.nbytes < LOG_ROWS_BYTES_MAX:
+        if may_log and rows.nbytes < LOG_ROWS_BYTES_MAX:
             with self._writing(LOG_FORM, self._create_log) as log:
                 self._index.add(digests, batch.append_to(log))
             return

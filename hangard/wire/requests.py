@@ -177,8 +177,13 @@ def _message(
     )
 
 
+def _query(path: str, answer_type: Any) -> Request[Any]:
+    return Request("GET", path, _parser(answer_type))
+
+
 # For the modules that have one topic of the protocol each.
 message_request = _message
+query_request = _query
 
 
 def _frames(
