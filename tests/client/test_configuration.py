@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 
 import hangard_client
 import numpy as np
@@ -12,6 +13,7 @@ from hangard_client.async_repository import AsyncRepository
 
 from hangard.config import KEYS, variable_of
 from hangard.errors import InvalidRequest, InvalidType
+from hangard.wire.endpoint import read_endpoint
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +109,8 @@ def test_a_daemon_has_defaults_for_all_that_it_serves(tmp_path):
         stderr=subprocess.DEVNULL,
     )
     try:
+        while (endpoint := read_endpoint(path)) is None or endpoint.pid != daemon.pid:
+            time.sleep(0.02)
         with hangard_client.Repository(path) as repo:
             assert add(repo, "a").backend == "00"
             assert repo.levels().find("user.name") == ("Ops", "daemon")

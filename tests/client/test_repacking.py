@@ -74,3 +74,35 @@ def test_a_killed_daemon_is_followed_by_one_that_goes_on(project):
     assert codes(project) == {"00"}
     with project.checkout("main") as co:
         assert np.array_equal(co["faces"].get_many(range(ROWS)), rows())
+
+
+def test_text_bytes_and_arrays_of_any_shape_are_repacked(project):
+    random = np.random.default_rng(3)
+    shapes = [(int(a), int(b)) for a, b in random.integers(0, 40, (600, 2))]
+    arrays = [random.integers(0, 9, shape, np.int32) for shape in shapes]
+    texts = [f"text {i} " * (i % 50) for i in range(600)]
+    with project.checkout("main", write=True) as co:
+        ragged = co.add_ndarray_column(
+            "ragged", shape=(40, 40), dtype="i4", variable_shape=True, backend="numpy"
+        )
+        ragged.put_many(range(600), arrays)
+        ragged[600] = np.full((40, 40), 7, "i4")  # few bytes: in the log
+        ragged.change_backend("hdf5", {"complib": "gzip"})
+        words = co.add_str_column("words")
+        words.put_many(range(600), texts)
+        words["one"] = "alone"
+        blobs = co.add_bytes_column("blobs")
+        blobs["b"] = b"\0\1" * 5
+        co.commit("ragged, text and bytes")
+    assert project.repack("ragged", "words", "blobs").unreadable == 0
+    with project.checkout("main") as co:
+        assert {place.format_code for place in co["ragged"].locations()} == {"00"}
+        assert {place.format_code for place in co["words"].locations()} == {"30"}
+        assert {place.format_code for place in co["blobs"].locations()} == {"31"}
+        for i in range(600):
+            assert np.array_equal(co["ragged"][i], arrays[i])
+            assert co["words"][i] == texts[i]
+        assert np.array_equal(co["ragged"][600], np.full((40, 40), 7, "i4"))
+        assert co["words"]["one"] == "alone"
+        assert co["blobs"]["b"] == b"\0\1" * 5
+    assert project.repack("ragged", "words", "blobs").rewritten == 0
