@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import hangard_client
+from hangard_client.starting import find_endpoint
 
 from hangard.cli.place import find_repository
 from hangard.errors import HangardError
@@ -16,6 +17,36 @@ def complete_branches(ctx: click.Context, param: click.Parameter, incomplete: st
     try:
         with _opened(ctx) as repo:
             return [name for name in repo.branches() if name.startswith(incomplete)]
+    except (HangardError, OSError):
+        return []
+
+
+def complete_tags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Tags that begin so."""
+    try:
+        with _opened(ctx) as repo:
+            return [name for name in repo.tags() if name.startswith(incomplete)]
+    except (HangardError, OSError):
+        return []
+
+
+def complete_revisions(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """HEAD, branches and tags that begin so."""
+    try:
+        with _opened(ctx) as repo:
+            names = ["HEAD", *repo.branches(), *repo.tags()]
+            return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
+    except (HangardError, OSError):
+        return []
+
+
+def complete_sessions(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Sessions that begin so, if a daemon runs; none is started for it."""
+    try:
+        with _opened(ctx) as repo:
+            if find_endpoint(repo.path) is None:
+                return []
+            return [info.id for info in repo.sessions() if info.id.startswith(incomplete)]
     except (HangardError, OSError):
         return []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
 import hangard_client
 
 from hangard.cli.output import date_text
@@ -33,4 +34,25 @@ def commit_record(entry: hangard_client.LogEntry) -> dict[str, Any]:
         "time_ns": entry.time_ns,
         "message": entry.message,
         "metadata": dict(entry.metadata),
+    }
+
+
+def decoration(digest: bytes, history: hangard_client.History, head: str) -> str:
+    """The names of a commit, as `` (HEAD -> main, tag: v1)``; nothing for one without."""
+    names = []
+    for branch in history.branches.get(digest, ()):
+        pointer = click.style("HEAD -> ", fg="cyan", bold=True) if branch == head else ""
+        names.append(pointer + click.style(branch, fg="green", bold=True))
+    names.sort(key=lambda name: "HEAD ->" not in name)
+    names += [
+        click.style(f"tag: {tag}", fg="yellow", bold=True) for tag in history.tags.get(digest, ())
+    ]
+    return f" ({', '.join(names)})" if names else ""
+
+
+def names_record(digest: bytes, history: hangard_client.History) -> dict[str, Any]:
+    """The same as plain values."""
+    return {
+        "branches": list(history.branches.get(digest, ())),
+        "tags": list(history.tags.get(digest, ())),
     }

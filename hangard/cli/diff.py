@@ -8,7 +8,7 @@ from typing import Any
 import click
 import hangard_client
 
-from hangard.cli.completing import complete_branches
+from hangard.cli.completing import complete_revisions
 from hangard.cli.exits import EXIT_CONFLICT, conflict_line
 from hangard.cli.output import key_text, print_json
 from hangard.cli.place import open_repository
@@ -19,8 +19,8 @@ from hangard.reading.differences import ColumnChanges
 
 
 @click.command("diff")
-@click.argument("first", required=False, shell_complete=complete_branches)
-@click.argument("second", required=False, shell_complete=complete_branches)
+@click.argument("first", required=False, shell_complete=complete_revisions)
+@click.argument("second", required=False, shell_complete=complete_revisions)
 @click.option(
     "--merge-base", is_flag=True, help="Begin where both histories met, not at FIRST itself."
 )

@@ -31,13 +31,17 @@ VERBS = {
     "init": "init",
     "log": "log",
     "merge": "merge",
+    "reflog": "reflog",
     "repack": "repack",
+    "reset": "reset",
     "revert": "revert",
     "serve": "serve",
     "sessions": "sessions",
     "show": "show",
     "status": "status",
     "stop": "stop",
+    "summary": "summary",
+    "tag": "tag",
     "verify": "verify",
 }
 

@@ -10,18 +10,19 @@ import click
 import hangard_client
 from rich.table import Table
 
-from hangard.cli.completing import complete_branches, complete_columns
-from hangard.cli.describe import commit_lines, commit_record
+from hangard.cli.completing import complete_columns, complete_revisions
+from hangard.cli.describe import commit_lines, commit_record, decoration, names_record
 from hangard.cli.output import console, human_bytes, key_text, print_json
 from hangard.cli.place import open_repository
 from hangard.errors import UnknownRevision
 from hangard.model.directory import DIRECTORY
+from hangard.model.schema import Schema
 
 FORMAT_NAMES = {"00": "hdf5", "01": "hdf5-fixed", "10": "numpy", "20": "log"}
 
 
 @click.command("show")
-@click.argument("revision", required=False, shell_complete=complete_branches)
+@click.argument("revision", required=False, shell_complete=complete_revisions)
 @click.option("--locations", "with_locations", is_flag=True, help="Also where each sample lies.")
 @click.option(
     "--column",
@@ -41,20 +42,25 @@ def command(
 ) -> None:
     """Show the commit REVISION (a branch or a commit; the branch of HEAD if left out)."""
     with open_repository() as repo, repo.checkout(revision or repo.head()) as co:
+        head = repo.head()
         if not co.commit_digest:
             raise UnknownRevision(
                 f"branch {revision or repo.head()!r} has no commit yet",
                 code="branch-without-commit",
             )
-        (entry,) = repo.log(co.commit_digest, limit=1)
+        history = repo.history(co.commit_digest, limit=1)
+        (entry,) = history.entries
         chosen = [co[name] for name in columns] or list(co.columns.values())
         described = [describe(column) for column in co.columns.values()]
         places = islice(locations(chosen), count if with_locations else 0)
         if as_json:
-            record = {**commit_record(entry), "columns": described}
+            names = names_record(entry.digest, history)
+            record = {**commit_record(entry), **names, "columns": described}
             print_json({**record, "locations": list(places)} if with_locations else record)
             return
-        for line in commit_lines(entry):
+        first, *others = commit_lines(entry)
+        click.echo(first + decoration(entry.digest, history, head))
+        for line in others:
             click.echo(line)
         click.echo()
         console().print(column_table(described))
@@ -64,10 +70,13 @@ def command(
 
 def describe(column: hangard_client.Column) -> dict[str, Any]:
     """A column's schema and how many samples it holds."""
-    schema = column.schema
-    samples = len(column)
+    return schema_record(column.name, column.schema, len(column))
+
+
+def schema_record(name: str, schema: Schema, samples: int) -> dict[str, Any]:
+    """A column as plain values."""
     return {
-        "name": column.name,
+        "name": name,
         "samples": samples,
         "dtype": str(schema.numpy_dtype),
         "shape": list(schema.shape),

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import hangard_client
 
-from hangard.errors import InvalidRequest, NothingStaged
+from hangard.errors import Busy, InvalidRequest, NothingStaged
 from hangard.wire.messages import SessionInfo
 
 DEFAULT_SESSION = "default"
@@ -20,6 +20,22 @@ DEFAULT_SESSION = "default"
 def find_default(repo: hangard_client.Repository) -> SessionInfo | None:
     """The command line's session, if it has one."""
     return next((info for info in repo.sessions() if info.id == DEFAULT_SESSION), None)
+
+
+def drop_default(repo: hangard_client.Repository) -> int:
+    """Drop what is staged; how many changes that were. Errors: Busy (``exclusive-session``)."""
+    found = find_default(repo)
+    if found is None:
+        return 0
+    if found.leased:
+        raise Busy(
+            f"process {found.pid} writes with session {found.id} just now; let it finish first",
+            code="exclusive-session",
+            session=found.id,
+            pid=found.pid,
+        )
+    repo.abort_session(found.id)
+    return found.staged
 
 
 @contextmanager
@@ -36,7 +52,7 @@ def default_session(
         if branch not in (None, found.branch):
             raise InvalidRequest(
                 f"{found.staged} changes are staged for branch {found.branch!r}; commit them, or"
-                f" drop them with: hangard sessions --drop {DEFAULT_SESSION}",
+                " drop them with: hangard reset",
                 code="staged-for-another-branch",
             )
     elif found is not None:

@@ -51,7 +51,8 @@ def session_info(session: Session, *, leased: bool = False) -> SessionInfo:
         id=session.id,
         branch=session.branch,
         base=session.base,
-        staged=session.staged_total,
+        # A session whose only change is a column's schema holds something, too.
+        staged=max(session.staged_total, 1) if session.is_changed else 0,
         exclusive=session.exclusive,
         leased=leased,
         user=session.user,

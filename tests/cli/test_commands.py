@@ -256,9 +256,11 @@ def test_sessions_are_listed_and_dropped(filled):
 def test_the_log_can_be_short_limited_and_drawn(filled):
     filled("import", "other", "rows.npy", "--commit", "second\n\nwith a body")
     newest, first = (entry["digest"] for entry in filled.json("log"))
-    assert filled("log", "--oneline") == f"{newest[:16]} second\n{first[:16]} first images\n"
-    assert filled("log", "--oneline", "-n", "1") == f"{newest[:16]} second\n"
-    assert filled("log", "--oneline", "--graph").splitlines()[0] == f"* {newest[:16]} second"
+    names = "(HEAD -> main)"
+    lines = [f"{newest[:16]} {names} second", f"{first[:16]} first images"]
+    assert filled("log", "--oneline").splitlines() == lines
+    assert filled("log", "--oneline", "-n", "1").splitlines() == lines[:1]
+    assert filled("log", "--oneline", "--graph").splitlines()[0] == f"* {lines[0]}"
     whole = filled("log", "--graph")
     assert f"* commit {newest}" in whole
     assert "|     with a body" in whole

@@ -55,7 +55,7 @@ def test_status_counts_other_sessions_that_hold_something(filled):
         (["checkout"], "", ["dev", "main"]),
         (["log"], "d", ["dev"]),
         (["show"], "m", ["main"]),
-        (["diff", "main"], "", ["dev", "main"]),
+        (["diff", "main"], "", ["HEAD", "dev", "main"]),
         (["branch", "delete"], "", ["dev", "main"]),
         (["cat"], "r", ["rows"]),
         (["cat", "-r", "nothing"], "", []),

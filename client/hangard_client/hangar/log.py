@@ -89,8 +89,8 @@ def print_log(
             heads.setdefault(digest, []).append(name)
     paint = _painter(sys.stdout.isatty())
     rows = draw((entry.digest, entry.parents) for entry in entries)
-    for entry, (row, below) in zip(entries, rows, strict=True):
-        parts = [row, paint(YELLOW, entry.digest.hex())]
+    for entry, row in zip(entries, rows, strict=True):
+        parts = [row.mark, paint(YELLOW, entry.digest.hex())]
         if entry.digest in heads:
             parts.append(paint(GREEN, f"({', '.join(heads[entry.digest])})"))
         if show_time:
@@ -98,7 +98,7 @@ def print_log(
         if show_user:
             parts.append(paint(CYAN, f"({entry.author.name})"))
         print(*parts, ":", entry.message)
-        for line in below:
+        for line in row.below:
             print(line)
 
 
