@@ -19,8 +19,8 @@ class RepositoryMachine(SessionRules, HistoryRules, UpkeepRules):
 
 
 QUICK = settings(
-    max_examples=6,
-    stateful_step_count=40,
+    max_examples=4,
+    stateful_step_count=35,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

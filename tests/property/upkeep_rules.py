@@ -15,6 +15,14 @@ from property.machine import Machine
 class UpkeepRules(Machine):
     """Nothing of this may change what the repository holds."""
 
+    @rule()
+    def verify(self) -> None:
+        assert not self.repo.verify().findings
+
+    @rule()
+    def repack(self) -> None:
+        self.repo.repack()
+
     # The daemon
 
     @rule()
