@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contracts.ragged_contract import RaggedContract, make_batch
 from contracts.segment_contract import (
     ROW_BYTES,
     Bytes,
@@ -15,7 +16,7 @@ from hangard_ext.recordspec import unpack_many
 
 from hangard.backends.disk import Disk
 from hangard.backends.numpy_segment import HEADER_BYTES, NumpySegment, npy_header, seal_abandoned
-from hangard.backends.segment import Segment
+from hangard.backends.segment import RaggedSegment, Segment
 from hangard.errors import NoSpace
 
 
@@ -27,6 +28,20 @@ class TestNumpySegment(SegmentContract):
         content = segment.path.read_bytes()
         rows = [content[at : at + ROW_BYTES] for at in unpack_many(specs)["offset"].tolist()]
         return np.frombuffer(b"".join(rows), np.uint8).reshape(-1, ROW_BYTES)
+
+
+class TestNumpySegmentOfAnyShapes(RaggedContract):
+    def create(self, directory: Path, disk: Disk, number: int = 7) -> RaggedSegment:
+        return NumpySegment(directory / "a.npy", number, "<u2", (), disk)
+
+
+def test_samples_of_any_shapes_lie_ravelled_in_one_flat_array(tmp_path: Path) -> None:
+    segment = NumpySegment(tmp_path / "a.npy", 1, "<u2", (), Disk())
+    batch = make_batch(30)
+    specs = batch.append_to(segment)
+    segment.close()
+    seal_abandoned(segment.path, specs, Disk())
+    assert np.array_equal(np.load(segment.path), batch.rows.data.view("<u2"))
 
 
 def test_an_open_file_promises_no_rows_and_a_sealed_one_all(tmp_path: Path) -> None:
