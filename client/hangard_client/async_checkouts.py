@@ -349,6 +349,8 @@ class AsyncWriteCheckout(AsyncNewColumns, AsyncSessionMerging, AsyncWriteAccess)
         else:
             result = await commit(None, None)
         self._branch = result.branch  # it may have been renamed
+        if result.rebased:
+            self._follow(result.digest)
         self._set_base(result.digest)
         return result
 

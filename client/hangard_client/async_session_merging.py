@@ -18,7 +18,7 @@ from hangard.tree.edit import edit
 from hangard.tree.store import EMPTY_ROOT, MemoryNodes
 from hangard.wire import merging
 from hangard.wire.merging import MergeRequest, MergeResult
-from hangard.wire.messages import Choice, CommitResult
+from hangard.wire.messages import Choice, CommitResult, SchemaMessage, StagedColumn
 from hangard_client.async_merging import FastForward, carry_out, merge_request, with_author
 from hangard_client.clashes import Clash, Decide
 from hangard_client.commit_arguments import Strategy
@@ -37,6 +37,7 @@ CommitOnce = Callable[[tuple[Choice, ...] | None, Digest | None], Awaitable[Comm
 class AsyncSessionMerging:
     """What AsyncWriteCheckout can do about other commits of its branch."""
 
+    _branch: str
     _reader: RepositoryReader
     _sender: Sender
     _staging: Staging
@@ -92,11 +93,29 @@ class AsyncSessionMerging:
 
         request = with_author(request, self._find_author)
         result = await carry_out(send, self._reader, request, strategy)
+        self._branch = result.branch  # it may have been renamed
         if result.state is not None and not dry_run:
             for name in self._staging.take_columns(result.state.columns):
                 self._forget_column(name)
             self._set_base(result.state.info.base)
         return MergeReport.of(result)
+
+    def _follow(self, commit: Digest) -> None:
+        """A commit was put on top of others: take the columns that these brought, took away or
+        gave other data."""
+        before = self._reader.commit_tree(self._base) if self._base else {}
+        after = self._reader.commit_tree(commit)
+        columns = {
+            name: column
+            for name, column in self._staging.described().items()
+            if name in after or name not in before  # then it was added behind the commit
+        }
+        for name, entry in after.items():
+            if name not in columns or before.get(name) != entry:
+                schema = SchemaMessage.of(self._reader.schema(entry.schema))
+                columns[name] = StagedColumn(schema, changed=False)
+        for name in self._staging.take_columns(columns):
+            self._forget_column(name)
 
     async def diff(self) -> list[ColumnChanges]:
         """What is staged in the session, against the commit it goes on from; ``samples()`` of each

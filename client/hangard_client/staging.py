@@ -106,6 +106,10 @@ class Staging:
                 columns[name] = column
             self._columns = columns
 
+    def described(self) -> dict[str, StagedColumn]:
+        """The columns as the daemon described them."""
+        return dict(self._columns)
+
     def take_columns(self, columns: Mapping[str, StagedColumn]) -> list[str]:
         """The session goes on from another commit: the columns that it has now. Those that are
         gone, or hold other data, lose their buffers; their names."""

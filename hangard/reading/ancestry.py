@@ -33,18 +33,14 @@ def merge_bases(load: LoadCommit, ours: Iterable[Digest], theirs: Iterable[Diges
     found = [digest for digest, marks in flags.items() if marks == _BOTH]
     if len(found) > 1:
         # With clocks that ran wrong, one of them may descend from another all the same.
-        found = [digest for digest in found if not _is_reached(load, digest, found)]
+        several = frozenset(found)
+        found = [digest for digest in found if not is_ancestor(load, digest, several - {digest})]
     return sorted(found, key=lambda digest: (load(digest).time_ns, digest))
 
 
-def is_ancestor(load: LoadCommit, ancestor: Digest, descendant: Digest) -> bool:
-    """Whether a commit is another one or one of its ancestors. Cost: as ``merge_bases``."""
-    return bool(_painted(load, [ancestor], [descendant])[ancestor] & _THEIRS)
-
-
-def _is_reached(load: LoadCommit, digest: Digest, found: Iterable[Digest]) -> bool:
-    others = [other for other in found if other != digest]
-    return bool(_painted(load, [digest], others)[digest] & _THEIRS)
+def is_ancestor(load: LoadCommit, ancestor: Digest, descendants: Iterable[Digest]) -> bool:
+    """Whether a commit is one of others or an ancestor of one. Cost: as ``merge_bases``."""
+    return bool(_painted(load, [ancestor], descendants)[ancestor] & _THEIRS)
 
 
 def _painted(

@@ -11,10 +11,10 @@ from hangard.encoding.records import TAGS
 from hangard.errors import InvalidRequest, UnknownRevision
 from hangard.model.commit import Author, Digest, Tag
 from hangard.model.names import check_ref_name
+from hangard.reading.ancestry import is_ancestor
 from hangard.repository.branches import CreateBranch, DeleteBranch, SetHead, check_commit
 from hangard.repository.clock import Clock
 from hangard.repository.committing import Group, Heads
-from hangard.repository.history import is_ancestor
 from hangard.repository.objects import Objects
 from hangard.repository.publishing import Publication, Publisher
 from hangard.repository.renaming import RenameBranch
@@ -84,7 +84,8 @@ class Refs:
         if head and not force:
             with self._env.read() as tables:
                 tagged = [digest for _, digest in tables.refs(TAGS)]
-            if not is_ancestor(self._objects, head, [*heads.values(), *tagged]):
+            named = [digest for digest in [*heads.values(), *tagged] if digest]
+            if not is_ancestor(self._objects.commit, head, named):
                 raise InvalidRequest(
                     f"branch {name!r} holds commits that no other branch and no tag has; force"
                     " deletes it",

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -322,6 +323,8 @@ class Repository:
         """Merge, revert or cherry-pick. Errors: as Merger.carry_out; UnknownSession."""
         self._check_open()
         session = self.session(request.session) if request.session else None
+        if session is not None:  # whose branch may have been renamed
+            request = msgspec.structs.replace(request, branch=session.branch)
         with self.in_flight():
             return self._merging.carry_out(request, session)
 

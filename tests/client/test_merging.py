@@ -443,3 +443,78 @@ async def test_the_asynchronous_client_merges_with_a_coroutine_that_decides(tmp_
         assert await repo.merge_base("main", "dev") == [(await repo.branches())["dev"]]
         await repo.cherry_pick(report.commit, branch="main", mainline=1)
         await repo.stop()
+
+
+def test_texts_bytes_nested_and_variable_samples_are_merged_and_shown(repo, branch):
+    dev = f"{branch}-dev"
+    with repo.checkout(branch, write=True) as co:
+        co.add_str_column("text")["k"] = "base"
+        co.add_bytes_column("raw")["k"] = b"base"
+        free = co.add_ndarray_column("free", shape=(9,), dtype="uint8", variable_shape=True)
+        free["k"] = np.zeros(2, np.uint8)
+        nested = co.add_ndarray_column(
+            "nested", shape=(1,), dtype="uint8", contains_subsamples=True
+        )
+        nested["s"] = {1: np.array([1], np.uint8), 2: np.array([2], np.uint8)}
+        co.commit("base")
+    repo.create_branch(dev, branch)
+
+    def change(co, number):
+        co["text"]["k"] = f"text {number}"
+        co["raw"]["k"] = bytes([number])
+        co["free"]["k"] = np.full(number, number, np.uint8)
+        co["nested"]["s"][1] = np.array([number], np.uint8)
+        co["nested"]["s"][f"n{number}"] = np.array([number], np.uint8)
+
+    with repo.checkout(branch, write=True) as co:
+        change(co, 3)
+        assert {column.name: column.counts() for column in co.diff()} == {
+            "free": (0, 0, 1),
+            "nested": (1, 0, 1),
+            "raw": (0, 0, 1),
+            "text": (0, 0, 1),
+        }
+        co.commit("ours")
+    with repo.checkout(dev, write=True) as co:
+        change(co, 5)
+        co.commit("theirs")
+    asked = {}
+
+    def choose(clash):
+        asked[clash.column, clash.key] = (clash.base, clash.ours, clash.theirs)
+        return "theirs"
+
+    repo.merge(dev, into=branch, strategy=choose)
+    assert asked["text", "k"] == ("base", "text 3", "text 5")
+    assert asked["raw", "k"] == (b"base", b"\3", b"\5")
+    assert [side.tolist() for side in asked["free", "k"]] == [[0, 0], [3] * 3, [5] * 5]
+    assert [side.tolist() for side in asked["nested", ("s", 1)]] == [[1], [3], [5]]
+    assert len(asked) == 4
+    with repo.checkout(branch) as co:
+        assert co["text"]["k"] == "text 5"
+        assert sorted(map(str, co["nested"]["s"].keys())) == ["1", "2", "n3", "n5"]
+    # and the same when a commit is put on top of another one
+    with repo.checkout(branch, write=True) as co:
+        with repo.checkout(branch, write=True) as other:
+            change(other, 6)
+            other.commit("meanwhile")
+        change(co, 7)
+        asked.clear()
+        co.commit("on top", strategy=choose)
+        assert asked["text", "k"] == ("text 5", "text 7", "text 6")
+        assert [side.tolist() for side in asked["free", "k"]] == [[5] * 5, [7] * 7, [6] * 6]
+        assert [side.tolist() for side in asked["nested", ("s", 1)]] == [[5], [7], [6]]
+        assert len(asked) == 4
+        assert co["text"]["k"] == "text 6"
+
+
+def test_a_session_sees_the_columns_that_came_with_the_commits_of_others(repo, pair):
+    main, _ = pair
+    with repo.checkout(main, write=True) as co:
+        commit(repo, main, {1: 1}, column="new")
+        co["a"][1] = row(11)
+        co.commit("on top of a column")
+        assert list(co) == ["a", "new"]
+        co["new"][2] = row(2)
+        co.commit("into it")
+    assert values(repo, main, "new") == {1: 1, 2: 2}

@@ -55,7 +55,7 @@ def test_merge_bases_equal_the_model_whatever_the_clocks_say(
     several = merge_bases(commits.__getitem__, map(digest, some[:2]), map(digest, theirs))
     assert sorted(several) == [digest(n) for n in best_common(model, some[:2], theirs)]
     reached = best_common(model, ours, theirs) == ours
-    assert is_ancestor(commits.__getitem__, digest(ours[0]), digest(theirs[0])) == reached
+    assert is_ancestor(commits.__getitem__, digest(ours[0]), map(digest, theirs)) == reached
 
 
 def test_the_walk_ends_at_the_base_and_not_at_the_first_commit() -> None:
