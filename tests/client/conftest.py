@@ -3,6 +3,7 @@ import itertools
 import hangard_client
 import numpy as np
 import pytest
+from client.diverging import commit
 
 AUTHOR = {"user_name": "Ada", "user_email": "ada@example.org"}
 _numbers = itertools.count()
@@ -46,3 +47,12 @@ def filled(repo, branch, images):
         faces["ada"] = images[100]
         co.commit("first faces")
     return branch
+
+
+@pytest.fixture
+def pair(repo, branch):
+    """Two branches that begin with the keys 1 to 4 under their own values."""
+    other = f"{branch}-dev"
+    commit(repo, branch, {key: key for key in range(1, 5)})
+    repo.create_branch(other, branch)
+    return branch, other
