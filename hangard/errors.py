@@ -12,6 +12,7 @@
     |  |- UnknownColumn (KeyError)
     |  |- UnknownRevision (ValueError)
     |  |- UnknownSession (KeyError)
+    |  |- Purged                       it was erased on purpose, and is in no file
     |  `- NoRepository (FileNotFoundError)
     |- Conflict                         re-read and retry, or name a strategy
     |  `- HeadMoved                     compute it again from the branch's new head
@@ -46,6 +47,7 @@ __all__ = [
     "NotFound",
     "NothingStaged",
     "PermissionDenied",
+    "Purged",
     "Unavailable",
     "UnknownColumn",
     "UnknownKey",
@@ -132,6 +134,12 @@ class UnknownSession(NotFound, KeyError):
     default_code = "unknown-session"
 
 
+class Purged(NotFound):
+    """The sample was erased from all history; its key is still there."""
+
+    default_code = "purged-sample"
+
+
 class NoRepository(NotFound, FileNotFoundError):
     """There is no repository at this path or above it."""
 
@@ -201,6 +209,7 @@ _BY_NAME: dict[str, type[HangardError]] = {
         UnknownColumn,
         UnknownRevision,
         UnknownSession,
+        Purged,
         NoRepository,
         Conflict,
         HeadMoved,

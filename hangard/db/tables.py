@@ -9,6 +9,7 @@ from hangard.encoding.records import (
     ANNOTATIONS,
     COUNTER,
     HEAD,
+    PURGED,
     U32_KEY,
     U64_KEY,
     CommandRecord,
@@ -76,6 +77,13 @@ class WriteTables(ReadTables):
                 cursor.delete()
                 count += 1
         return count
+
+    def put_purged(self, digest: Digest, time_ns: int) -> None:
+        """A sample was erased; its digest stays known as such."""
+        self.txn.put(PURGED + digest, COUNTER.pack(time_ns), db=self.databases.meta)
+
+    def delete_purged(self, digest: Digest) -> bool:
+        return bool(self.txn.delete(PURGED + digest, db=self.databases.meta))
 
     def put_specs(self, digests: Bytes, specs: Bytes) -> None:
         """Index entries: digests (n, 32), specs (n, 32). An entry that is there is replaced."""

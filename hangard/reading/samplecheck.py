@@ -15,6 +15,7 @@ import numpy.typing as npt
 from hangard_ext.codec import read_many
 from hangard_ext.digest import digest_many
 from hangard_ext.recordspec import unpack_many
+from hangard_ext.table import Table
 
 from hangard.encoding.samples import ragged_key, sample_key
 from hangard.errors import Corrupt, NotFound
@@ -37,7 +38,7 @@ Interned = Callable[[int], tuple[int, ...]]
 class SampleCheck:
     """Checks samples; ``bad`` are the digests (as bytes) that failed, and why.
 
-    ``shape`` tells the interned shape with a number.
+    ``shape`` tells the interned shape with a number; ``purged`` holds what was erased.
     """
 
     def __init__(
@@ -47,13 +48,13 @@ class SampleCheck:
         samples: SampleReader,
         shape: Interned,
         *,
-        is_purged: Callable[[bytes], bool],
+        purged: Table,
     ) -> None:
         self._locations = locations
         self._files = files
         self._samples = samples
         self._shape = shape
-        self._is_purged = is_purged
+        self._purged = purged
         self.bad: dict[bytes, tuple[str, str]] = {}
         self.checked = 0
         self.checked_bytes = 0
@@ -68,6 +69,7 @@ class SampleCheck:
         """
         for block, numbers in digests.blocks(BLOCK_ENTRIES):
             specs, found = self._locations.find_many(block)
+            self._find_unfinished(block, found)
             for i in np.flatnonzero(~found):
                 self._missing(block[i].tobytes())
             self.checked += len(block) - int(found.sum())
@@ -82,8 +84,17 @@ class SampleCheck:
                     self._check_equal(block, specs, positions, kind)
                     yield self.checked, self.checked_bytes
 
+    def _find_unfinished(self, digests: Bytes, found: npt.NDArray[np.bool_]) -> None:
+        """Erased samples that a file still has."""
+        if not len(self._purged):
+            return
+        flags = np.zeros(len(digests), np.uint8)
+        self._purged.find_many(digests, np.empty((len(digests), 32), np.uint8), flags)
+        for i in np.flatnonzero(found & flags.view(np.bool_)):
+            self.bad[digests[i].tobytes()] = ("unfinished-purge", "a file still has it")
+
     def _missing(self, digest: bytes) -> None:
-        if self._is_purged(digest):
+        if self._purged.find(digest) is not None:
             self.purged += 1
         else:
             self.bad[digest] = ("missing-sample", "no file has it")
@@ -155,7 +166,7 @@ class SampleCheck:
                 self._samples.read_again(digest, nbytes, rows[bad])
             except (Corrupt, NotFound) as error:
                 good[bad] = False
-                if self._is_purged(digest):
+                if self._purged.find(digest) is not None:
                     self.purged += 1
                 else:
                     self.bad[digest] = (error.code, str(error))

@@ -17,7 +17,7 @@ from hangard_ext.codec import read_many, read_ragged, read_row
 from hangard_ext.digest import crc32c
 from hangard_ext.recordspec import CODEC_RAW, FLAG_RAGGED, SHAPE_IS_LENGTH, unpack_one
 
-from hangard.errors import Corrupt, InvalidRequest
+from hangard.errors import Corrupt, HangardError, InvalidRequest, Purged
 from hangard.model.commit import Digest
 from hangard.model.ragged import RaggedRows, fits, shape_of_id
 from hangard.model.schema import Schema
@@ -35,7 +35,8 @@ class SampleReader:
     """Reads samples. Thread-safe.
 
     ``find_shape`` gives the interned shape of a number.
-    ``verify``: compare the CRC32C of each sample with its spec's.
+    ``verify``: compare the CRC32C of each sample with its spec's. ``is_purged``: whether a sample
+    that is in no file was erased.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class SampleReader:
         find_shape: Callable[[int], tuple[int, ...]],
         *,
         verify: bool = True,
+        is_purged: Callable[[Digest], bool] = lambda digest: False,
     ) -> None:
+        self._is_purged = is_purged
         self._locations = locations
         self._files = files
         self._find_shape = find_shape
@@ -303,7 +306,10 @@ class SampleReader:
             self._files.forget(spec)
         return spec
 
-    def missing(self, digest: Digest) -> Corrupt:
+    def missing(self, digest: Digest) -> HangardError:
+        """The error for a sample that has no location: Purged if it was erased, else Corrupt."""
+        if self._is_purged(digest):
+            return Purged(f"sample {digest.hex()} was erased from all history", digest=digest)
         return Corrupt(
             f"sample {digest.hex()} is in no file of the repository",
             code="missing-sample",

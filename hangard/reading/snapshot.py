@@ -63,7 +63,9 @@ class RepositoryReader:
         self.locations = StoredLocations(
             self._env, self.directory, cache_bytes_max=cache_bytes_max // 2
         )
-        self.samples = SampleReader(self.locations, self.files, self.shape, verify=verify)
+        self.samples = SampleReader(
+            self.locations, self.files, self.shape, verify=verify, is_purged=self.is_purged
+        )
         self.nodes = self._new_nodes()
         self._commit = lru_cache(maxsize=COMMITS_CACHED_MAX)(self._read_commit)
         self._tree = lru_cache(maxsize=TREES_CACHED_MAX)(self._read_tree)
@@ -81,6 +83,11 @@ class RepositoryReader:
     def path(self) -> Path:
         """The directory that holds ``.hangard``."""
         return self.directory.parent
+
+    def is_purged(self, digest: Digest) -> bool:
+        """Whether the sample with this digest was erased."""
+        with self._env.read() as tables:
+            return tables.is_purged(digest)
 
     @property
     def env(self) -> Environment:

@@ -21,8 +21,7 @@ from hangard_ext.treekey import decode_keys
 from hangard_ext.treenode import Node
 
 from hangard.errors import Corrupt
-from hangard.model.commit import Digest
-from hangard.model.findings import Finding, Findings, Verification
+from hangard.model.findings import REPAIRS, Finding, Findings, Verification
 from hangard.reading.environment import Environment
 from hangard.reading.filecheck import check_files
 from hangard.reading.locations import StoredLocations
@@ -86,7 +85,7 @@ class Verifier:
             self._files,
             self._samples,
             self._reader.shape,
-            is_purged=self._is_purged,
+            purged=self._purged(),
         )
         for done, _ in check.check(walk.samples, walk.types, quick=quick):
             self._progress("samples", done, len(walk.samples))
@@ -118,15 +117,19 @@ class Verifier:
             self._findings.add(Finding("damaged-record", "refs", "database", str(error)))
             return []
 
-    def _is_purged(self, digest: Digest) -> bool:
+    def _purged(self) -> Table:
         with self._env.read() as tables:
-            return tables.is_purged(digest)
+            digests = b"".join(digest for digest, _ in tables.purged())
+        table = Table()
+        rows = np.frombuffer(digests, np.uint8).reshape(-1, 32)
+        table.add_many(rows, rows)
+        return table
 
     def _report_samples(self, bad: dict[bytes, tuple[str, str]]) -> None:
         """A finding for each bad sample, with a commit, column and key that name it."""
         places = self._places(bad) if bad else {}
         for digest, (code, reason) in bad.items():
-            kind = code if code == "missing-sample" else "damaged-sample"
+            kind = code if code in REPAIRS else "damaged-sample"
             where = places.get(digest, "")
             self._findings.add(Finding(kind, digest.hex(), where, reason))
 

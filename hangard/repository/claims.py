@@ -46,9 +46,10 @@ class ClaimTable:
         """Take on every digest that is neither stored nor claimed.
 
         ``digests`` (n, 32), distinct. Gives the claim, the positions in ``digests`` it covers, and
-        the claims of others that hold some of the rest.
+        the claims of others that hold some of the rest. Errors: Purged.
         """
         with self._lock:
+            self._usage.check_allowed(digests)
             self._usage.note(digests)
             _, stored = self._find_many(digests)
             absent = np.flatnonzero(~stored)

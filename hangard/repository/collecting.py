@@ -42,7 +42,7 @@ from hangard.reading.readers import live_marks
 from hangard.reading.tables import ReadTables
 from hangard.repository.clock import Clock
 from hangard.repository.committing import MakeCheckpoint
-from hangard.repository.dropping import Dropper
+from hangard.repository.dropping import Dropper, Lives
 from hangard.repository.maintaining import Maintenance
 from hangard.repository.objects import Objects
 from hangard.repository.session_registry import SessionRegistry
@@ -91,6 +91,7 @@ class _File:
     living: int = 0
     dead: int = 0
     living_bytes: int = 0
+    has_erased: bool = False  # a purge has not ended
 
 
 class Collector:
@@ -156,10 +157,14 @@ class Collector:
             marked.visit_young(oldest_ns)
             marked.check_complete()
             commits, objects = self._objects_to_drop(marked, dry_run)
-            chosen = self._chosen(self._census(marked, oldest_ns), full)
+
+            def lives(digests: Bytes) -> npt.NDArray[np.bool_]:
+                return marked.includes(digests) & ~self._storage.usage.were_purged(digests)
+
+            chosen = self._chosen(self._census(lives, oldest_ns), full)
             if not dry_run:
                 for part in _passes(chosen):
-                    self._dropper.drop({file.path: file.record for file in part}, marked.includes)
+                    self._dropper.drop({file.path: file.record for file in part}, lives)
         return Collected(
             dry_run=dry_run,
             commits=commits,
@@ -199,7 +204,7 @@ class Collector:
         self._objects.forget()
         return commits, len(digests)
 
-    def _census(self, marked: Marked, oldest_ns: int) -> list[_File]:
+    def _census(self, lives: Lives, oldest_ns: int) -> list[_File]:
         """What lives in each sealed file that is old enough."""
         files: dict[int, _File] = {}
         for path, record in listed_files(self._env).items():
@@ -214,7 +219,7 @@ class Collector:
         done = 0
         for digests, specs in self._index.current_entries():
             fields = unpack_many(specs)
-            living = marked.includes(digests)
+            living, erased = lives(digests), self._storage.usage.were_purged(digests)
             done += len(digests)
             self._maintenance.progress("index", done, 0)
             for number in np.unique(fields["segment"]):
@@ -226,6 +231,7 @@ class Collector:
                 file.living += count
                 file.dead += int(inside.sum()) - count
                 file.living_bytes += _bytes_in(file, fields[inside & living])
+                file.has_erased |= bool((inside & erased).any())
         return list(files.values())
 
     def _chosen(self, files: list[_File], full: bool) -> list[_File]:
@@ -234,7 +240,7 @@ class Collector:
         for file in files:
             part = file.living_bytes / max(1, file.length)
             hollow = part < (FULL_PART_MIN if full else LIVING_PART_MIN)
-            if not file.living or hollow or (full and file.dead):
+            if not file.living or hollow or file.has_erased or (full and file.dead):
                 chosen.append(file)
         rest = [file for file in files if file not in chosen]
         small = [

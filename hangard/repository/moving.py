@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 from hangard_ext.codec import read_many
 from hangard_ext.digest import crc32c
-from hangard_ext.logrecord import LOG_RECORD_BYTES
-from hangard_ext.recordspec import unpack_many
+from hangard_ext.logrecord import KIND_NODE, LOG_RECORD_BYTES
+from hangard_ext.recordspec import unpack_many, unpack_one
 
 from hangard.backends.log import Records
 from hangard.errors import Corrupt
 from hangard.limits import MIB
+from hangard.model.directory import data_path
 from hangard.model.files import FileRecord
 from hangard.model.schema import Schema
 from hangard.repository.storage import Storage
@@ -116,6 +117,14 @@ class Mover:
             self._storage.write_records(
                 batch.kind, np.ascontiguousarray(digests[batch.positions]), records
             )
+
+
+def is_node(directory: Path, spec: bytes) -> bool:
+    """Whether a place in a log holds a tree node. Errors: FileNotFoundError."""
+    code, _, _, number, offset, *_ = unpack_one(spec)
+    with (directory / data_path(code, number)).open("rb") as file:
+        file.seek(offset - LOG_RECORD_BYTES + KIND_OFFSET)
+        return file.read(1) == bytes([KIND_NODE])
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from hangard.backends.disk import Disk
 from hangard.db.tables import WriteTables
 from hangard.encoding.records import SessionRecord
-from hangard.errors import Busy, InvalidRequest
+from hangard.errors import Busy, InvalidRequest, UnknownRevision
 from hangard.model.directory import journal_path
 from hangard.repository.journals import JournalWriter
 from hangard.repository.session import Session
@@ -26,7 +26,9 @@ class PutSession:
     record: SessionRecord
 
     def check(self, tables: WriteTables) -> None:
-        """Always possible."""
+        """Errors: UnknownRevision, if gc took the base just now."""
+        if self.record.base and not tables.has_object(self.record.base):
+            raise UnknownRevision(f"there is no commit {self.record.base.hex()}")
 
     def apply(self, tables: WriteTables) -> None:
         tables.put_session(self.record)

@@ -11,6 +11,7 @@ from hangard.repository.collecting import Collector
 from hangard.repository.dropping import Dropper
 from hangard.repository.maintaining import Maintenance
 from hangard.repository.objects import Objects
+from hangard.repository.purging import Purger
 from hangard.repository.session_registry import SessionRegistry
 from hangard.repository.storage import Storage
 
@@ -44,3 +45,14 @@ class Upkeep:
             maintenance=self.maintenance,
         )
         self.gc = collector.collect
+        self._purger = Purger(
+            env,
+            storage,
+            index,
+            writer,
+            self.dropper,
+            clock=clock,
+            maintenance=self.maintenance,
+        )
+        self.purge = self._purger.purge
+        self.undo_purge = self._purger.undo

@@ -26,6 +26,8 @@ import numpy as np
 import numpy.typing as npt
 from hangard_ext.table import Table
 
+from hangard.errors import Purged
+
 Digests = npt.NDArray[np.uint8]
 
 
@@ -35,6 +37,7 @@ class Usage:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._noted: Table | None = None
+        self._purged = Table()
         self._works: dict[int, int] = {}  # number of a work -> generation in which it began
         self._next_work = 0
         self._generation = 0
@@ -61,6 +64,35 @@ class Usage:
             with self._ended:
                 del self._works[number]
                 self._ended.notify_all()
+
+    def check_allowed(self, digests: Digests) -> None:
+        """Errors: Purged, if one of them was erased and is not to come back."""
+        erased = self.were_purged(digests)
+        if erased.any():
+            digest = digests[int(np.argmax(erased))].tobytes()
+            raise Purged(
+                f"sample {digest.hex()} was erased from this repository, and what is equal to it is"
+                " refused; hangard purge --undo takes that back",
+                digest=digest,
+            )
+
+    def were_purged(self, digests: Digests) -> npt.NDArray[np.bool_]:
+        """Which of these were erased."""
+        found = np.zeros(len(digests), np.uint8)
+        if len(self._purged):
+            digests = np.ascontiguousarray(digests)
+            self._purged.find_many(digests, np.empty((len(digests), 32), np.uint8), found)
+        return found.view(np.bool_)
+
+    def purge(self, digests: Digests) -> None:
+        """Refuse these from now on; a few million at most, they are kept in memory."""
+        with self.lock:
+            self._purged.add_many(digests, digests)
+
+    def allow(self, digests: Digests) -> None:
+        """Take them again."""
+        with self.lock:
+            self._purged.discard_many(digests)
 
     def hold(self, batch: Any) -> None:
         """As long as ``batch`` lives, its ``block.digests`` are counted on."""
