@@ -34,7 +34,15 @@ from hangard.limits import (
     REQUEST_BODY_BYTES_MAX,
 )
 from hangard.repository.repository import Repository
-from hangard.wire import configuration, maintenance, merging, messages, protocol, refs
+from hangard.wire import (
+    configuration,
+    integrity,
+    maintenance,
+    merging,
+    messages,
+    protocol,
+    refs,
+)
 from hangard.wire.endpoint import Endpoint
 from hangard.wire.leases import LEASE_HOLDER, LEASE_TAKE
 
@@ -154,6 +162,7 @@ def build_router(service: Service) -> tuple[Router, LeaseHandlers]:
     upkeep = MaintenanceHandlers(service)
     merges = MergeHandlers(service)
     named = RefHandlers(service)
+    upkeep = MaintenanceHandlers(service)
     frames = partial(router.frames, memory=service.memory, bytes_max=REQUEST_BODY_BYTES_MAX)
 
     router.query(protocol.HELLO, sessions.hello)
@@ -170,6 +179,9 @@ def build_router(service: Service) -> tuple[Router, LeaseHandlers]:
     router.message(merging.MERGE, merging.MergeRequest, merges.merge)
     router.query(maintenance.MAINTENANCE, upkeep.stage)
     router.message(maintenance.REPACK, maintenance.RepackRequest, upkeep.repack)
+    router.message(integrity.GC, integrity.GcRequest, upkeep.gc)
+    router.message(integrity.PURGE, integrity.PurgeRequest, upkeep.purge)
+    router.message(integrity.PURGE_UNDO, integrity.PurgeRequest, upkeep.undo_purge)
     router.message(configuration.CONFIG, configuration.SetConfig, settings.set)
     router.message(protocol.FLUSH, messages.FlushRequest, changes.flush)
     frames(protocol.CHANGES, changes.change)

@@ -15,7 +15,7 @@ import numpy as np
 from hangard_ext.digest import digest_derived
 from hangard_ext.treenode import Node, check_node
 
-from hangard.encoding.records import HEADS
+from hangard.encoding.records import HEADS, TAGS
 from hangard.errors import Corrupt, NotFound
 from hangard.model.commit import Digest
 from hangard.model.findings import Finding
@@ -243,7 +243,12 @@ def stored_roots(env: Reads, tables: ReadTables | None = None, *, reflog_ns: int
     ``tables``: within this transaction. Entries of the reflog before ``reflog_ns`` do not count.
     """
     with nullcontext(tables) if tables is not None else env.read() as tables:
-        roots = [Root(name, digest) for name, digest in tables.refs() if digest]
+        roots = [
+            Root(name, digest)
+            for prefix in (HEADS, TAGS)
+            for name, digest in tables.refs(prefix)
+            if digest
+        ]
         for entry in tables.reflog():
             if entry.time_ns < reflog_ns:
                 continue

@@ -130,10 +130,10 @@ class ReadTables:
         record = self.find_object(KIND_SCHEMA, digest)
         return None if record is None else decode_schema(record)
 
-    def objects(self) -> Iterator[tuple[Digest, bool]]:
-        """Digests of all objects, rising, and whether each is a commit."""
+    def objects(self) -> Iterator[tuple[Digest, bytes]]:
+        """Digests of all objects, rising, and the kind of each (KIND_*)."""
         for key, value in self._from(self.databases.objects):
-            yield key, value[:1] == KIND_COMMIT
+            yield key, value[:1]
 
     def commits_from(self, first: bytes) -> Iterator[Digest]:
         """Digests of commits, rising, from the smallest that is not below ``first``."""

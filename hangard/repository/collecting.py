@@ -27,6 +27,7 @@ from hangard_ext.recordspec import unpack_many
 from hangard.db.environment import WritableEnvironment
 from hangard.db.tables import WriteTables
 from hangard.db.writer import Writer
+from hangard.encoding.objects import KIND_COMMIT, KIND_SCHEMA, KIND_TREE
 from hangard.encoding.rows import HEADER_BYTES as ROWS_HEADER_BYTES
 from hangard.errors import Conflict, Corrupt
 from hangard.index import Index
@@ -59,6 +60,7 @@ SMALL_LOGS_MAX = 8  # beyond so many they are merged
 PASS_ENTRIES_MAX = 1_000_000  # entries that are moved before their files are dropped
 OBJECTS_PER_TRANSACTION_MAX = 2_000
 ROW_BYTES = 64  # of an entry in a .rows file
+COLLECTED_KINDS = (KIND_COMMIT, KIND_TREE, KIND_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,9 +321,9 @@ class Marked:
         """Objects that were not met, and whether each is a commit."""
         with self._env.read() as tables:
             return [
-                (digest, is_commit)
-                for digest, is_commit in tables.objects()
-                if digest not in self.walk.objects
+                (digest, kind == KIND_COMMIT)
+                for digest, kind in tables.objects()
+                if kind in COLLECTED_KINDS and digest not in self.walk.objects
             ]
 
     def includes(self, digests: Bytes) -> npt.NDArray[np.bool_]:

@@ -63,3 +63,50 @@ async def test_an_async_client_verifies_beside_its_loop(filled):
     assert found.is_sound
     assert found.samples == 2_000
     assert stages[-1] == ("samples", 2_000, 2_000)
+
+
+def test_gc_tells_what_it_would_remove_and_removes_it(filled):
+    filled("branch", "create", "side")
+    np.save(filled.folder / "more.npy", ROWS[::-1] ^ 77)
+    filled("import", "images", "more.npy", "--commit", "more", "--branch", "side")
+    filled("branch", "delete", "side", "--force")
+    assert filled.json("gc", "--grace-s", 0)["commits"] == 0
+    assert "Would remove 1 commit" in filled("gc", "--dry-run", "--grace-s", 0, "--reflog-age-s", 0)
+    done = filled.json("gc", "--grace-s", 0, "--reflog-age-s", 0, "--full")
+    assert done["commits"] == 1
+    assert done["freed_bytes"] > 100_000
+    assert "Removed 0 commits" in filled("gc")
+    assert "Everything is sound." in filled("verify")
+
+
+def test_purge_asks_and_erases(filled):
+    assert "--yes" in filled.run("purge", "images", 3, 4, code=2).stderr
+    assert "COLUMN and KEYS" in filled.fails("purge", "images", code=2)
+    assert "Would erase 2 samples" in filled("purge", "images", 3, 4, "--dry-run")
+    printed = filled("purge", "images", 3, 4, "--yes")
+    assert "  images 3\n  images 4\n" in printed
+    assert "Erased 2 samples; 1 file" in printed
+    assert "erased from all history" in filled.fails("cat", "images", 3)
+    found = filled.json("verify")
+    assert found["sound"]
+    assert found["purged"] == 2
+    assert "nothing-to-purge" in filled.fails("purge", "images", 99_999, "--yes")
+    assert "no commit has a column" in filled.fails("purge", "nothing", 3, "--yes")
+    np.save(filled.folder / "again.npy", ROWS[3:4])
+    assert "was erased" in filled.fails("import", "images", "again.npy", "--commit", "again")
+    assert "64 hexadecimal" in filled.fails("purge", "--undo", "--digest", "12")
+
+
+async def test_an_async_client_erases_and_takes_back(filled):
+    async with AsyncRepository(filled.folder, user_name="Ada", user_email="a@b") as repo:
+        digests = await repo.digests_under("images", [5])
+        uses = await repo.find_uses(digests)
+        assert [(use.column, use.key) for use in uses] == [("images", 5)]
+        assert (await repo.purge("images", [5], dry_run=True)).stored == 1
+        assert (await repo.purge(digests=digests, progress=lambda *stage: None)).files == 1
+        assert await repo.undo_purge(digests) == 1
+        async with repo.checkout(write=True) as co:
+            await co["images"].put(9_000, ROWS[5])
+            await co.commit("again")
+        assert (await repo.verify()).is_sound
+        assert (await repo.gc(dry_run=True)).commits == 0

@@ -155,7 +155,7 @@ PAIRS = [
         hangard_client.AsyncRepository,
         {
             *("close_files", "close_connections", "use_start", "reader"),
-            *("read_conflicts", "read_merge_base"),
+            *("read_conflicts", "read_merge_base", "read_digests_under"),
             *("read_branches", "read_tags", "read_tag", "read_checkout", "read_diff"),
             *("read_history", "read_reflog", "read_summary", "read_tree"),
             *("read_levels", "read_config", "column_defaults"),
