@@ -27,6 +27,7 @@ from hangard.reading.runs import open_run
 from hangard.reading.tables import Bytes
 
 RUN_ENTRIES = 262_144  # read at once
+STRAYS = ((LOG, ".log"), (RUNS, ".run"), *((SEGMENTS, end) for end in (".h5", ".npy", ".pack")))
 
 Report = Callable[[Finding], None]
 
@@ -136,7 +137,7 @@ def _strays(env: Environment, directory: Path) -> set[str]:
         listed = {path for path, _ in tables.files()}
         next_number = tables.counter("next-file")
     present = set()
-    for folder, suffix in ((LOG, ".log"), (RUNS, ".run"), (SEGMENTS, ".h5"), (SEGMENTS, ".npy")):
+    for folder, suffix in STRAYS:
         for file in (directory / folder).rglob(f"*{suffix}"):
             try:
                 number = int(file.stem, 16)

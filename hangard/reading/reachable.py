@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -56,20 +56,6 @@ class Place:
         return f"column {self.column!r} of commit {self.commit.hex()[:16]}"
 
 
-@dataclass(frozen=True, slots=True)
-class SampleType:
-    """What samples have in common that may be equal; ``shape`` None: it varies."""
-
-    kind: str
-    dtype: str
-    shape: tuple[int, ...] | None
-
-    @classmethod
-    def of(cls, schema: Schema) -> SampleType:
-        fixed = schema.kind == "ndarray" and not schema.variable_shape
-        return cls(schema.kind, schema.dtype, schema.shape if fixed else None)
-
-
 @dataclass(slots=True)
 class _Step:
     """A node to visit, and what its parent says of it."""
@@ -84,8 +70,8 @@ class _Step:
 class Walk:
     """What was met so far. For one thread; ``visit`` may be called again with more roots.
 
-    ``samples`` holds the number of each sample's type in ``types``. ``leaf`` is called with each
-    leaf that is read. ``report`` gets what is missing or damaged.
+    ``samples`` holds for each sample the position in ``types`` of a schema that fits it. ``leaf``
+    is called with each leaf that is read. ``report`` gets what is missing or damaged.
     """
 
     env: Reads
@@ -97,7 +83,7 @@ class Walk:
     commits: int = 0
     nodes: DigestSet = field(default_factory=DigestSet)
     samples: DigestSet = field(default_factory=DigestSet)
-    types: list[SampleType] = field(default_factory=list)
+    types: list[Schema] = field(default_factory=list)
     _schemas: dict[Digest, Schema] = field(default_factory=dict)
     _gathered: list[Bytes] = field(default_factory=list)
     _gathered_count: int = 0
@@ -166,7 +152,7 @@ class Walk:
 
     def _column(self, place: Place, schema: Schema, root: Digest) -> None:
         """Every node of a column that was not visited yet, in the order of the keys."""
-        number = self.type_number(SampleType.of(schema))
+        number = self.type_number(schema)
         waiting = [_Step(root)]
         while waiting:
             step = waiting.pop()
@@ -210,8 +196,9 @@ class Walk:
             )
         return node
 
-    def type_number(self, kind: SampleType) -> int:
-        """The number of a type in ``types``."""
+    def type_number(self, schema: Schema) -> int:
+        """The number of what samples of a column have in common, in ``types``."""
+        kind = replace(schema, backend="", backend_options=(), layout="flat")
         if kind not in self.types:
             self.types.append(kind)
         return self.types.index(kind)

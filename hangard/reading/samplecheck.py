@@ -6,54 +6,43 @@ in their files, so that a large repository is read front to back a few times, no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from math import prod
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 from hangard_ext.codec import read_many
-from hangard_ext.digest import digest_many
 from hangard_ext.recordspec import unpack_many
 from hangard_ext.table import Table
 
-from hangard.encoding.samples import ragged_key, sample_key
-from hangard.errors import Corrupt, NotFound
+from hangard.encoding.samples import digest_rows
+from hangard.errors import Corrupt, HangardError, NotFound
 from hangard.limits import MIB
+from hangard.model.ragged import RaggedRows
+from hangard.model.schema import Schema
 from hangard.reading.digestset import DigestSet
 from hangard.reading.locations import Locations
 from hangard.reading.mapping import MappedFiles
-from hangard.reading.reachable import SampleType
 from hangard.reading.samples import SampleReader
 from hangard.reading.tables import Bytes
 
 BLOCK_ENTRIES = 131_072
 READ_BYTES_MAX = 16 * MIB  # decoded at a time
 
-LENGTH_BIT = 1 << 31  # of a spec's shape id: the rest is the length of one dimension
-
-Interned = Callable[[int], tuple[int, ...]]
+Positions = npt.NDArray[np.int64]
 
 
 class SampleCheck:
     """Checks samples; ``bad`` are the digests (as bytes) that failed, and why.
 
-    ``shape`` tells the interned shape with a number; ``purged`` holds what was erased.
+    ``purged`` holds what was erased.
     """
 
     def __init__(
-        self,
-        locations: Locations,
-        files: MappedFiles,
-        samples: SampleReader,
-        shape: Interned,
-        *,
-        purged: Table,
+        self, locations: Locations, files: MappedFiles, samples: SampleReader, purged: Table
     ) -> None:
         self._locations = locations
         self._files = files
         self._samples = samples
-        self._shape = shape
         self._purged = purged
         self.bad: dict[bytes, tuple[str, str]] = {}
         self.checked = 0
@@ -61,11 +50,12 @@ class SampleCheck:
         self.purged = 0
 
     def check(
-        self, digests: DigestSet, types: list[SampleType], *, quick: bool
+        self, digests: DigestSet, types: list[Schema], *, quick: bool
     ) -> Iterator[tuple[int, int]]:
         """Check all; after each piece how many are done, and of how many bytes.
 
-        ``quick``: only whether each has a location.
+        ``types`` has at each number of ``digests`` a schema that fits the sample; ``quick``: look
+        only whether each has a location.
         """
         for block, numbers in digests.blocks(BLOCK_ENTRIES):
             specs, found = self._locations.find_many(block)
@@ -79,10 +69,23 @@ class SampleCheck:
                 continue
             for number in np.unique(numbers[found]):
                 chosen = np.flatnonzero(found & (numbers == number))
-                kind = types[number]
-                for positions in self._pieces(specs, chosen, kind):
-                    self._check_equal(block, specs, positions, kind)
-                    yield self.checked, self.checked_bytes
+                yield from self._check_type(block, specs, chosen, types[number])
+
+    def _check_type(
+        self, digests: Bytes, specs: Bytes, chosen: Positions, schema: Schema
+    ) -> Iterator[tuple[int, int]]:
+        """Check the samples at some positions, which have one schema, file by file."""
+        fields = unpack_many(np.ascontiguousarray(specs[chosen]))
+        order = np.lexsort((fields["row"], fields["offset"], fields["segment"]))
+        borders = np.flatnonzero(np.diff(fields["segment"][order])) + 1
+        for group in np.split(chosen[order], borders):
+            names = np.ascontiguousarray(digests[group])
+            places = np.ascontiguousarray(specs[group])
+            if schema.variable_shape:
+                self._check_ragged(names, schema)
+            else:
+                self._check_fixed(names, places, schema)
+            yield self.checked, self.checked_bytes
 
     def _find_unfinished(self, digests: Bytes, found: npt.NDArray[np.bool_]) -> None:
         """Erased samples that a file still has."""
@@ -99,80 +102,80 @@ class SampleCheck:
         else:
             self.bad[digest] = ("missing-sample", "no file has it")
 
-    def _pieces(
-        self, specs: Bytes, chosen: npt.NDArray[Any], kind: SampleType
-    ) -> Iterator[tuple[npt.NDArray[Any], tuple[int, ...]]]:
-        """Positions of samples that lie in one file and have one shape, and that shape."""
-        fields = unpack_many(np.ascontiguousarray(specs[chosen]))
-        shapes = fields["shape_id"] if kind.shape is None else np.zeros(len(chosen), np.uint32)
-        order = np.lexsort((fields["row"], fields["offset"], shapes, fields["segment"]))
-        places = fields["segment"][order].astype(np.uint64) << np.uint64(32) | shapes[order]
-        for group in np.split(order, np.flatnonzero(np.diff(places)) + 1):
-            shape = self._shape_of(kind, int(shapes[group[0]]))
-            step = max(1, READ_BYTES_MAX // max(1, _bytes_of(kind, shape)))
-            for begin in range(0, len(group), step):
-                yield chosen[group[begin : begin + step]], shape
-
-    def _shape_of(self, kind: SampleType, shape_id: int) -> tuple[int, ...]:
-        if kind.shape is not None:
-            return kind.shape
-        if shape_id & LENGTH_BIT:
-            return (shape_id & ~LENGTH_BIT,)
-        try:
-            return self._shape(shape_id)
-        except Corrupt:
-            return ()  # its samples will not match their digests
-
-    def _check_equal(
-        self,
-        digests: Bytes,
-        specs: Bytes,
-        piece: tuple[npt.NDArray[Any], tuple[int, ...]],
-        kind: SampleType,
-    ) -> None:
-        """Read samples of one file and shape, and compare digests and checksums."""
-        positions, shape = piece
-        nbytes = _bytes_of(kind, shape)
-        names, places = digests[positions], np.ascontiguousarray(specs[positions])
-        rows = np.zeros((len(positions), nbytes), np.uint8)
-        good = self._read(names, places, nbytes, rows)
-        wanted = np.empty((len(positions), 32), np.uint8)
-        if kind.shape is None:
-            key = ragged_key(kind.kind, kind.dtype, shape)
+    def _failed(self, digest: bytes, error: HangardError) -> None:
+        if self._purged.find(digest) is not None:
+            self.purged += 1
         else:
-            key = sample_key(kind.kind, kind.dtype, shape)
-        digest_many(key, rows, nbytes, wanted)
-        for i in np.flatnonzero(good & (wanted != names).any(axis=1)):
-            self.bad[names[i].tobytes()] = ("damaged-sample", "its digest is another")
-        self.checked += len(positions)
+            self.bad[digest] = (error.code, str(error))
+
+    def _compare(
+        self, digests: Bytes, schema: Schema, rows: Bytes | RaggedRows, good: npt.NDArray[np.bool_]
+    ) -> None:
+        """The bytes that were read against their digests."""
+        wrong = good & (digest_rows(schema, rows, len(digests)) != digests).any(axis=1)
+        for i in np.flatnonzero(wrong):
+            self.bad[digests[i].tobytes()] = ("damaged-sample", "its digest is another")
+        self.checked += len(digests)
         self.checked_bytes += rows.nbytes
 
-    def _read(self, names: Bytes, places: Bytes, nbytes: int, rows: Bytes) -> npt.NDArray[np.bool_]:
+    def _check_fixed(self, digests: Bytes, specs: Bytes, schema: Schema) -> None:
+        """Samples of one file and one shape."""
+        step = max(1, READ_BYTES_MAX // max(1, schema.sample_bytes))
+        for begin in range(0, len(digests), step):
+            names = digests[begin : begin + step]
+            rows = np.zeros((len(names), schema.sample_bytes), np.uint8)
+            good = self._read(names, specs[begin : begin + step], rows)
+            self._compare(names, schema, rows, good)
+
+    def _read(self, digests: Bytes, specs: Bytes, rows: Bytes) -> npt.NDArray[np.bool_]:
         """Fill ``rows``; which could be read. What fails is tried again where it lies now."""
-        good = np.ones(len(places), np.bool_)
-        left = np.arange(len(places))
+        nbytes = rows.shape[1]
+        good = np.ones(len(specs), np.bool_)
+        left = np.arange(len(specs))
         try:
-            mapped = self._files.of(places[0].tobytes())
-            mapped = self._files.longer(places[0].tobytes(), mapped) or mapped
+            mapped = self._files.of(specs[0].tobytes())
+            mapped = self._files.longer(specs[0].tobytes(), mapped) or mapped
         except (FileNotFoundError, Corrupt):
             mapped = None
         while len(left):
-            bad = 0 if mapped is None else read_many(mapped, places, nbytes, rows, left)
-            if bad < 0:
-                break
-            bad = left[0] if mapped is None else bad
+            bad = int(left[0])
+            if mapped is not None:
+                bad = read_many(mapped, specs, nbytes, rows, left)
+                if bad < 0:
+                    break
             try:
-                digest = names[bad].tobytes()
-                self._samples.read_again(digest, nbytes, rows[bad])
+                self._samples.read_again(digests[bad].tobytes(), nbytes, rows[bad])
             except (Corrupt, NotFound) as error:
                 good[bad] = False
-                if self._purged.find(digest) is not None:
-                    self.purged += 1
-                else:
-                    self.bad[digest] = (error.code, str(error))
+                self._failed(digests[bad].tobytes(), error)
             left = left[left > bad]
         return good
 
+    def _check_ragged(self, digests: Bytes, schema: Schema) -> None:
+        """Samples of any shapes, of text or of bytes."""
+        try:
+            sizes = self._samples.sizes_of(schema, digests)
+        except (Corrupt, NotFound):
+            sizes = [READ_BYTES_MAX] * len(digests)  # one by one
+        begin = 0
+        while begin < len(digests):
+            end, total = begin + 1, sizes[begin]
+            while end < len(digests) and total + sizes[end] <= READ_BYTES_MAX:
+                total += sizes[end]
+                end += 1
+            self._check_rows(digests[begin:end], schema)
+            begin = end
 
-def _bytes_of(kind: SampleType, shape: tuple[int, ...]) -> int:
-    return prod(shape) * np.dtype(kind.dtype or "|u1").itemsize
+    def _check_rows(self, digests: Bytes, schema: Schema) -> None:
+        try:
+            rows = self._samples.read_rows(schema, digests)
+        except (Corrupt, NotFound) as error:
+            if len(digests) == 1:
+                self.checked += 1
+                self._failed(digests[0].tobytes(), error)
+                return
+            half = len(digests) // 2
+            self._check_rows(digests[:half], schema)
+            self._check_rows(digests[half:], schema)
+            return
+        self._compare(digests, schema, rows, np.ones(len(digests), np.bool_))

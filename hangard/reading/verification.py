@@ -80,13 +80,7 @@ class Verifier:
         for root in self._roots():
             walk.visit(root)
         self._progress("nodes", len(walk.nodes), len(walk.nodes))
-        check = SampleCheck(
-            self._locations,
-            self._files,
-            self._samples,
-            self._reader.shape,
-            purged=self._purged(),
-        )
+        check = SampleCheck(self._locations, self._files, self._samples, self._purged())
         for done, _ in check.check(walk.samples, walk.types, quick=quick):
             self._progress("samples", done, len(walk.samples))
         self._report_samples(check.bad)

@@ -38,7 +38,7 @@ from hangard.model.findings import Finding
 from hangard.reading.filecheck import listed_files
 from hangard.reading.mapping import MappedFiles
 from hangard.reading.nodes import StoredNodes
-from hangard.reading.reachable import Root, SampleType, Walk, stored_roots
+from hangard.reading.reachable import Root, Walk, stored_roots
 from hangard.reading.readers import live_marks
 from hangard.reading.tables import ReadTables
 from hangard.repository.clock import Clock
@@ -283,12 +283,11 @@ class Marked:
             self._problems.append,
             progress=lambda nodes: maintenance.progress("nodes", nodes, 0),
         )
-        self._number = self.walk.type_number(SampleType("", "", None))
 
     def add_digests(self, digests: list[Bytes]) -> None:
         """Samples that somebody counts on."""
         for block in digests:
-            self.walk.samples.add_many(np.ascontiguousarray(block), self._number)
+            self.walk.samples.add_many(np.ascontiguousarray(block))
 
     def visit_roots(self, more: list[Root]) -> None:
         """What the database names, and more."""

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -27,6 +26,7 @@ import numpy.typing as npt
 from hangard_ext.recordspec import unpack_many
 
 from hangard.backends.disk import Disk
+from hangard.db.environment import WritableEnvironment
 from hangard.db.tables import WriteTables
 from hangard.db.writer import Writer
 from hangard.index import Index
@@ -84,14 +84,14 @@ class Dropper:
     """Drops sealed files; used by one piece of maintenance at a time."""
 
     def __init__(
-        self, directory: Path, disk: Disk, storage: Storage, index: Index, writer: Writer
+        self, env: WritableEnvironment, disk: Disk, storage: Storage, index: Index, writer: Writer
     ) -> None:
-        self._directory = directory
+        self._directory = env.directory
         self._disk = disk
         self._storage = storage
         self._index = index
         self._writer = writer
-        self._mover = Mover(directory, storage)
+        self._mover = Mover(env, storage)
 
     def drop(
         self, files: Mapping[str, FileRecord], lives: Lives, *, keep_unreadable: bool = True

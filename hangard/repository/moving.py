@@ -10,22 +10,27 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from hangard_ext.codec import read_many
+from hangard_ext.codec import read_many, read_ragged
 from hangard_ext.digest import crc32c
 from hangard_ext.logrecord import KIND_NODE, LOG_RECORD_BYTES
-from hangard_ext.recordspec import unpack_many, unpack_one
+from hangard_ext.ragged import take_ragged
+from hangard_ext.recordspec import FLAG_RAGGED, unpack_many, unpack_one
 
 from hangard.backends.log import Records
+from hangard.db.environment import WritableEnvironment
 from hangard.errors import Corrupt
 from hangard.limits import MIB
-from hangard.model.directory import data_path
+from hangard.model.directory import FORMAT_BYTES, FORMAT_STR, data_path, format_code_of
 from hangard.model.files import FileRecord
-from hangard.model.schema import Schema
+from hangard.model.ragged import RaggedRows, shape_of_id
+from hangard.model.schema import TEXT_DTYPE, Kind, Schema
+from hangard.reading.samples import cut
 from hangard.repository.storage import Storage
 
 Bytes = npt.NDArray[np.uint8]
@@ -35,10 +40,11 @@ KIND_OFFSET = 4  # of the kind in a log record, hangard_ext.logrecord
 
 
 class Mover:
-    """Moves rows out of the files below ``directory``."""
+    """Moves rows out of the files of a repository."""
 
-    def __init__(self, directory: Path, storage: Storage) -> None:
-        self._directory = directory
+    def __init__(self, env: WritableEnvironment, storage: Storage) -> None:
+        self._env = env
+        self._directory = env.directory
         self._storage = storage
 
     def move(self, path: str, record: FileRecord, digests: Bytes, specs: Bytes) -> Bytes:
@@ -57,17 +63,20 @@ class Mover:
             raise Corrupt(f"{file} cannot be read: {error}", code="missing-file") from error
         if record.kind == "log":
             return self._move_records(mapped, digests, specs)
+        fields = unpack_many(specs)
+        order = np.lexsort((fields["row"], fields["offset"]))
+        digests, specs = digests[order], np.ascontiguousarray(specs[order])
+        ragged = (fields["flags"] & FLAG_RAGGED).any() or fields["shape_id"].any()
+        if record.kind == "packed" or ragged:
+            return self._move_ragged(mapped, path, record, digests, specs)
         return self._move_rows(mapped, path, record, digests, specs)
 
     def _move_rows(
         self, mapped: mmap.mmap, path: str, record: FileRecord, digests: Bytes, specs: Bytes
     ) -> Bytes:
         """Samples of a segment, all of one shape."""
-        backend = Path(path).parent.name
+        backend = f"{format_code_of(path):02d}"
         schema = Schema(record.dtype, record.shape, backend, record.options)
-        fields = unpack_many(specs)
-        order = np.lexsort((fields["row"], fields["offset"]))
-        digests, specs = digests[order], np.ascontiguousarray(specs[order])
         row_bytes = schema.sample_bytes
         step = max(1, MOVED_BYTES_MAX // max(1, row_bytes))
         lost = []
@@ -85,6 +94,44 @@ class Mover:
                     schema, np.ascontiguousarray(names[good]), np.ascontiguousarray(rows[good])
                 )
         return np.concatenate(lost)
+
+    def _move_ragged(
+        self, mapped: mmap.mmap, path: str, record: FileRecord, digests: Bytes, specs: Bytes
+    ) -> Bytes:
+        """Samples of a segment of any shapes, of text or of bytes."""
+        schema = ragged_schema(path, record)
+        shape_ids = np.ascontiguousarray(unpack_many(specs)["shape_id"])
+        sizes = np.array(
+            [prod(shape_of_id(int(number), self._find_shape)) for number in shape_ids], np.uint64
+        )
+        sizes *= np.uint64(schema.numpy_dtype.itemsize)
+        lost = []
+        for begin, end in cut(np.cumsum(sizes, dtype=np.uint64), MOVED_BYTES_MAX):
+            names, places = digests[begin:end], np.ascontiguousarray(specs[begin:end])
+            ends = np.cumsum(sizes[begin:end], dtype=np.uint64)
+            data = np.empty(int(ends[-1]), np.uint8)
+            good = np.ones(len(names), np.bool_)
+            left = np.arange(len(names))
+            while (bad := read_ragged(mapped, places, ends, data, left)) >= 0:
+                good[bad] = False
+                left = left[left > bad]
+            lost.append(names[~good])
+            kept = np.flatnonzero(good)
+            if len(kept):
+                if len(kept) < len(names):
+                    data, ends = take_ragged(data, ends, kept)
+                rows = RaggedRows(data, ends, np.empty((len(kept), 0), np.uint64))
+                self._storage.write_ragged(
+                    schema, np.ascontiguousarray(names[kept]), rows, shape_ids[begin:end][kept]
+                )
+        return np.concatenate(lost)
+
+    def _find_shape(self, number: int) -> tuple[int, ...]:
+        with self._env.read() as tables:
+            shape = tables.find_shape(number)
+        if shape is None:
+            raise Corrupt(f"shape {number} is not in the repository", code="missing-shape")
+        return shape
 
     def _move_records(self, mapped: mmap.mmap, digests: Bytes, specs: Bytes) -> Bytes:
         """Samples and nodes of a log, as they are."""
@@ -117,6 +164,20 @@ class Mover:
             self._storage.write_records(
                 batch.kind, np.ascontiguousarray(digests[batch.positions]), records
             )
+
+
+def ragged_schema(path: str, record: FileRecord) -> Schema:
+    """A schema whose samples of any shapes go into files like this one."""
+    code = format_code_of(path)
+    kinds: dict[int, Kind] = {FORMAT_STR: "str", FORMAT_BYTES: "bytes"}
+    return Schema(
+        record.dtype or TEXT_DTYPE,
+        (),
+        f"{code:02d}",
+        record.options,
+        kind=kinds.get(code, "ndarray"),
+        variable_shape=True,
+    )
 
 
 def is_node(directory: Path, spec: bytes) -> bool:

@@ -32,7 +32,7 @@ class Upkeep:
         clock: Clock,
     ) -> None:
         self.maintenance = Maintenance()
-        self.dropper = Dropper(env.directory, disk, storage, index, writer)
+        self.dropper = Dropper(env, disk, storage, index, writer)
         collector = Collector(
             env,
             storage,

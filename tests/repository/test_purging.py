@@ -132,7 +132,7 @@ def test_copies_that_a_move_left_behind_are_erased_too(filled) -> None:
     digests = np.frombuffer(b"".join(digests_of(rows[[3]])), np.uint8).reshape(1, 32)
     files = {r.number: (p, r) for p, r in listed_files(repository._env).items()}
     number = int.from_bytes(spec[4:8], "little")
-    Mover(repository._env.directory, repository._storage).move(
+    Mover(repository._env, repository._storage).move(
         *files[number], digests, np.frombuffer(spec, np.uint8).reshape(1, 32)
     )
     assert repository.upkeep.purge(digests_of(rows[[3]])).files == 2
