@@ -16,9 +16,10 @@ from hangard.cli.output import console, human_bytes, key_text, print_json
 from hangard.cli.place import open_repository
 from hangard.errors import UnknownRevision
 from hangard.model.directory import DIRECTORY
+from hangard.model.options import BACKEND_NAMES
 from hangard.model.schema import Schema
 
-FORMAT_NAMES = {"00": "hdf5", "01": "hdf5-fixed", "10": "numpy", "20": "log"}
+FORMAT_NAMES = {**BACKEND_NAMES, "20": "log"}
 
 
 @click.command("show")
@@ -74,17 +75,24 @@ def describe(column: hangard_client.Column) -> dict[str, Any]:
 
 
 def schema_record(name: str, schema: Schema, samples: int) -> dict[str, Any]:
-    """A column as plain values."""
+    """A column as plain values.
+
+    With ``variable_shape`` the shape is the bound of each dimension, and what the samples have
+    together is not known without a look at each: ``raw_bytes`` is None.
+    """
+    fixed = not schema.variable_shape
     return {
         "name": name,
         "samples": samples,
-        "dtype": str(schema.numpy_dtype),
-        "shape": list(schema.shape),
+        "kind": schema.kind,
+        "dtype": str(schema.numpy_dtype) if schema.kind == "ndarray" else None,
+        "shape": list(schema.shape) if schema.kind == "ndarray" else None,
+        "variable_shape": schema.variable_shape,
         "layout": schema.layout,
         "backend": schema.backend,
         "backend_options": schema.options,
-        "sample_bytes": schema.sample_bytes,
-        "raw_bytes": samples * schema.sample_bytes,
+        "sample_bytes": schema.sample_bytes if fixed else None,
+        "raw_bytes": samples * schema.sample_bytes if fixed else None,
     }
 
 
@@ -95,13 +103,21 @@ def column_table(columns: list[dict[str, Any]]) -> Table:
         table.add_row(
             column["name"],
             f"{column['samples']:,}",
-            column["dtype"],
-            str(tuple(column["shape"])),
+            column["dtype"] or column["kind"],
+            shape_text(column),
             column["layout"],
             format_text(column["backend"]),
-            human_bytes(column["raw_bytes"]),
+            "" if column["raw_bytes"] is None else human_bytes(column["raw_bytes"]),
         )
     return table
+
+
+def shape_text(column: dict[str, Any]) -> str:
+    """The shape of a column's samples; nothing of text and bytes."""
+    if column["shape"] is None:
+        return ""
+    shape = str(tuple(column["shape"]))
+    return f"up to {shape}" if column["variable_shape"] else shape
 
 
 def locations(columns: list[hangard_client.Column]) -> Iterator[dict[str, Any]]:
@@ -112,6 +128,7 @@ def locations(columns: list[hangard_client.Column]) -> Iterator[dict[str, Any]]:
                 "column": column.name,
                 "key": place.key,
                 "digest": place.digest,
+                "shape": None if column.schema.kind != "ndarray" else list(place.shape),
                 "format": place.format_code,
                 "file": f"{DIRECTORY}/{place.file}",
                 "offset": place.offset,
@@ -124,11 +141,12 @@ def locations(columns: list[hangard_client.Column]) -> Iterator[dict[str, Any]]:
 
 def location_lines(place: dict[str, Any]) -> str:
     """A location as people read it."""
+    shape = "" if place["shape"] is None else f", shape {tuple(place['shape'])}"
     return (
         f"\n{place['column']} {key_text(place['key'])}  {place['digest'].hex()[:16]}\n"
         f"    format {format_text(place['format'])}, {place['file']}, byte {place['offset']},"
         f" {place['stored_length']} bytes {place['codec']}, row {place['row']},"
-        f" crc32c {place['crc32c']}"
+        f" crc32c {place['crc32c']}{shape}"
     )
 
 
