@@ -129,7 +129,7 @@ def resolve_backend(
         _check_suits(code, kind, variable_shape)
     if code not in HDF5_BACKENDS:
         if given:
-            raise InvalidRequest(
+            raise InvalidType(
                 f"backend {code} ({BACKEND_NAMES[code]}) has no options, but got"
                 f" {', '.join(map(repr, given))}",
                 code="invalid-backend-option",
@@ -234,7 +234,7 @@ def _complete(options: Mapping[str, Any]) -> dict[str, Any]:
     known = ("complib", "complevel", "shuffle", "fletcher32")
     for name in result:
         if name not in known:
-            raise InvalidRequest(
+            raise InvalidType(
                 f"unknown backend option {name!r}; there are {', '.join(known)}",
                 code="invalid-backend-option",
             )

@@ -206,7 +206,7 @@ class WriterCheckout(_ColumnMapping):
                 shape,
                 dtype,
                 prototype,
-                **({"variable_shape": True} if variable_shape else {}),
+                variable_shape=variable_shape,
                 contains_subsamples=contains_subsamples,
                 backend=backend,
                 backend_options=backend_options,
@@ -223,7 +223,7 @@ class WriterCheckout(_ColumnMapping):
     ) -> Any:
         """Create a column of texts. Errors: as ``add_ndarray_column``."""
         self._check_new(name)
-        native = self._anything().add_str_column(
+        native = self._native.add_str_column(
             name,
             contains_subsamples=contains_subsamples,
             backend=backend,
@@ -241,7 +241,7 @@ class WriterCheckout(_ColumnMapping):
     ) -> Any:
         """Create a column of bytes. Errors: as ``add_ndarray_column``."""
         self._check_new(name)
-        native = self._anything().add_bytes_column(
+        native = self._native.add_bytes_column(
             name,
             contains_subsamples=contains_subsamples,
             backend=backend,
@@ -321,9 +321,6 @@ class WriterCheckout(_ColumnMapping):
     def _begin(self) -> None:
         self._scope: WriteScope = WriteScope(self._native.flush)
         self._columns = Columns(self._native, self._scope, self.add_ndarray_column)
-
-    def _anything(self) -> Any:
-        return self._native
 
     def _check_new(self, name: str) -> None:
         self._scope.refuse_in_block("adding a column")

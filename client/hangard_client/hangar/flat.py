@@ -15,6 +15,9 @@ from hangard_client.hangar.values import checked_value
 class FlatSampleReader(ColumnFacts, SampleReader):
     """Samples by key."""
 
+    def _read(self, key: Any) -> Any:
+        return self._native.read(key)
+
 
 class FlatSampleWriter(ChangingBackend, SampleWriter, FlatSampleReader):
     """Samples by key, to read and to write."""

@@ -37,6 +37,11 @@ class FlatSubsampleReader(SampleReader):
         """All of them by key."""
         return dict(self.items())
 
+    def _read(self, key: Any) -> Any:
+        if isinstance(key, tuple):
+            raise InvalidType(f"{key!r} is no key of a subsample", code="invalid-key-type")
+        return self._native[key]
+
     def _no_key(self, key: Any, error: InvalidRequest) -> Exception:
         return error if isinstance(error, InvalidType) else super()._no_key(key, error)
 

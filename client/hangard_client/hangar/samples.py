@@ -28,7 +28,7 @@ class SampleReader:
     def __getitem__(self, key: Any) -> Any:
         self._scope.check()
         try:
-            return self._given(self._native[key])
+            return self._given(self._read(key))
         except InvalidRequest as error:
             raise self._no_key(key, error) from error
         except Corrupt as error:
@@ -102,6 +102,9 @@ class SampleReader:
     def __reduce__(self) -> tuple[Any, ...]:
         self._scope.check()
         return reopened, (type(self), self._native)
+
+    def _read(self, key: Any) -> Any:
+        return self._native[key]
 
     def _given(self, value: Any) -> Any:
         """A native value as Hangar's."""
