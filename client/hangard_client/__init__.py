@@ -54,6 +54,7 @@ from hangard_client.async_repository import AsyncRepository
 from hangard_client.checkouts import Checkout, WriteCheckout
 from hangard_client.clashes import Clash
 from hangard_client.columns import Column, WriteColumn
+from hangard_client.hangar_import.results import HangarImport, ImportProgress
 from hangard_client.history import CommitDigest, History, LogEntry, RefMovement, Tag
 from hangard_client.merge_report import MergeReport
 from hangard_client.nested_columns import (
@@ -85,9 +86,11 @@ __all__ = [
     "CommitDigest",
     "Conflict",
     "Corrupt",
+    "HangarImport",
     "HangardError",
     "HeadMoved",
     "History",
+    "ImportProgress",
     "InvalidRequest",
     "InvalidType",
     "LogEntry",

@@ -26,6 +26,7 @@ from hangard_client.async_refs import AsyncRefs, system_user
 from hangard_client.async_repacking import AsyncRepacking
 from hangard_client.commit_arguments import checked_message
 from hangard_client.connection import Connection, in_thread
+from hangard_client.hangar_import.verbs import AsyncHangarImports
 from hangard_client.history import Revision, plain_revision
 from hangard_client.lease import Lease
 from hangard_client.remote import LOCAL_FAILURES, RemoteSource, RemoteTree
@@ -35,7 +36,13 @@ from hangard_client.staging import Start
 
 
 class AsyncRepository(
-    AsyncRefs, AsyncLog, AsyncIntegrity, AsyncMerging, AsyncConfiguration, AsyncRepacking
+    AsyncRefs,
+    AsyncLog,
+    AsyncIntegrity,
+    AsyncMerging,
+    AsyncConfiguration,
+    AsyncRepacking,
+    AsyncHangarImports,
 ):
     """A repository. Reading touches files only; what writes or controls asks its daemon, which is
     started if there is none.

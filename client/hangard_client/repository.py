@@ -15,6 +15,7 @@ from hangard_client.async_checkouts import AsyncWriteCheckout
 from hangard_client.async_repository import AsyncRepository
 from hangard_client.checkouts import Checkout, WriteCheckout
 from hangard_client.configuration import Configuration
+from hangard_client.hangar_import.verbs import HangarImports
 from hangard_client.history import Revision
 from hangard_client.integrity import Integrity
 from hangard_client.log import Log
@@ -26,7 +27,7 @@ from hangard_client.repacking import Repacking
 T = TypeVar("T")
 
 
-class Repository(Refs, Log, Integrity, Merging, Configuration, Repacking):
+class Repository(Refs, Log, Integrity, Merging, Configuration, Repacking, HangarImports):
     """A repository. Reading touches files only; what writes or controls asks its daemon, which is
     started if there is none. Many threads may use it.
 

@@ -29,6 +29,7 @@ VERBS = {
     "diff": "diff",
     "gc": "gc",
     "import": "importing.command",
+    "import-hangar": "import_hangar",
     "init": "init",
     "log": "log",
     "merge": "merge",

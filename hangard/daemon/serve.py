@@ -18,6 +18,7 @@ from hangard.daemon.changes import ChangeHandlers
 from hangard.daemon.configuration import ConfigurationHandlers
 from hangard.daemon.connection import Connections
 from hangard.daemon.events import EventHandler, EventLog
+from hangard.daemon.importing import ImportHandlers
 from hangard.daemon.leases import LeaseHandlers
 from hangard.daemon.lookups import LookupHandlers
 from hangard.daemon.maintenance import MaintenanceHandlers
@@ -44,6 +45,7 @@ from hangard.wire import (
     refs,
 )
 from hangard.wire.endpoint import Endpoint
+from hangard.wire.importing import BRANCHES_MOVE, MoveBranches
 from hangard.wire.leases import LEASE_HOLDER, LEASE_TAKE
 
 DRAIN_S_MAX = 30.0  # for requests that run when the daemon is told to stop
@@ -205,6 +207,7 @@ def build_router(service: Service) -> tuple[Router, LeaseHandlers]:
     router.message(protocol.HEAD, refs.SetHead, named.set_head)
     router.message(protocol.TAG_CREATE, refs.CreateTag, named.create_tag)
     router.message(protocol.TAG_DELETE, refs.DeleteTag, named.delete_tag)
+    router.message(BRANCHES_MOVE, MoveBranches, ImportHandlers(service).move_branches)
     return router, leases
 
 

@@ -46,7 +46,7 @@ class SessionHandlers:
             self._service.repository.open_session,
             request.branch,
             identity=request.name,
-            commit=request.commit,
+            commit=b"" if request.orphan else request.commit,
             exclusive=request.exclusive,
             user=request.user,
             pid=request.pid,

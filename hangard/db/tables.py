@@ -9,6 +9,7 @@ from hangard.encoding.records import (
     ANNOTATIONS,
     COUNTER,
     HEAD,
+    OTHER_NAMES,
     PURGED,
     U32_KEY,
     U64_KEY,
@@ -158,6 +159,10 @@ class WriteTables(ReadTables):
         first = self.counter(name) + 1
         self.put_counter(name, first + count - 1)
         return first
+
+    def put_other_name(self, name: str, digest: Digest) -> None:
+        """``name`` is what a commit is called elsewhere (hangard.model.names)."""
+        self.txn.put(OTHER_NAMES + name.encode(), digest, db=self.databases.meta)
 
     def put_meta(self, name: str, value: bytes) -> None:
         self.txn.put(name.encode(), value, db=self.databases.meta)

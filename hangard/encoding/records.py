@@ -18,6 +18,8 @@ A field is only ever added at the end, with a default: array-like structs then r
     meta       name                         u64, little-endian, or plain bytes
                b"purged/" + digest          u64, little-endian: when that sample was erased,
                                             in nanoseconds since the epoch
+               b"name/" + what a commit is  commit digest
+               called elsewhere
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ TAGS = b"tags/"
 ANNOTATIONS = b"annotations/"
 HEAD = b"HEAD"
 PURGED = b"purged/"
+OTHER_NAMES = b"name/"
 
 U32_KEY = struct.Struct(">I")
 U64_KEY = struct.Struct(">Q")

@@ -9,6 +9,9 @@ from hangard.errors import InvalidRequest, InvalidType
 COLUMN_NAME_BYTES_MAX = 64
 REF_NAME_BYTES_MAX = 255
 
+_HANGAR_DIGEST = re.compile(r"a=[0-9a-f]{40}", re.ASCII)
+_HANGAR_PREFIX = re.compile(r"a=[0-9a-f]{4,40}", re.ASCII)
+
 _PART = re.compile(rf"[A-Za-z0-9_.-]{{1,{COLUMN_NAME_BYTES_MAX}}}", re.ASCII)
 
 
@@ -46,6 +49,25 @@ def check_ref_name(name: object) -> str:
             code="invalid-name",
         )
     return text
+
+
+def check_other_name(name: str) -> str:
+    """What a commit is called elsewhere, when it is one of these: ``a=`` and 40 hexadecimal
+    digits (a commit's digest in Hangar).
+
+    Errors: InvalidRequest (``invalid-name``).
+    """
+    if not _HANGAR_DIGEST.fullmatch(name):
+        raise InvalidRequest(
+            f"{name[:80]!r} is no name that a commit has elsewhere: a= and 40 hexadecimal digits",
+            code="invalid-name",
+        )
+    return name
+
+
+def begins_other_name(text: str) -> bool:
+    """Whether it is such a name, or its first 4 digits or more."""
+    return _HANGAR_PREFIX.fullmatch(text) is not None
 
 
 def check_session_name(name: object) -> str:

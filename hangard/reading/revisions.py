@@ -4,7 +4,8 @@ A revision is ``BASE`` or ``BASE`` with any number of ``~N`` (the N-th ancestor 
 defaults to 1) and ``^N`` (the N-th parent; N defaults to 1; ``^0`` is the commit itself). BASE is
 the first of these that exists: ``HEAD`` (or ``@``), a full ref (``heads/main``, ``tags/v1``), a
 branch, a tag, a full hexadecimal digest, the beginning of one (4 digits or more) that fits one
-commit only. Behind a ref, or alone for HEAD's branch, ``@{N}`` is where it was N movements ago.
+commit only, the same of the digest ``a=...`` that a commit has in Hangar. Behind a ref, or alone
+for HEAD's branch, ``@{N}`` is where it was N movements ago.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, takewhile
 
 from hangard.encoding.records import HEADS, TAGS
 from hangard.errors import InvalidType, UnknownRevision
 from hangard.model.commit import Commit, Digest
+from hangard.model.names import begins_other_name
 from hangard.reading.reflog import movements
 from hangard.reading.tables import ReadTables
 
@@ -75,6 +78,8 @@ def _base(name: str, tables: ReadTables) -> Digest:
             )
     if _HEX.fullmatch(name):
         return _by_digits(name.lower(), tables)
+    if begins_other_name(name):
+        return _by_other_name(name, tables)
     raise unknown(name)
 
 
@@ -124,25 +129,31 @@ def _may_be_key(full: str) -> bool:
 
 def _by_digits(digits: str, tables: ReadTables) -> Digest:
     first = bytes.fromhex(digits if len(digits) % 2 == 0 else digits + "0")
-    found: list[Digest] = []
-    for digest in tables.commits_from(first):
-        if not digest.hex().startswith(digits):
-            break
-        found.append(digest)
-        if len(found) > AMBIGUOUS_LISTED_MAX:
-            break
-    if not found:
-        raise unknown(digits)
-    if len(found) > 1:
-        listed = ", ".join(digest.hex()[: len(digits) + 8] for digest in found[:5])
-        more = ", ..." if len(found) > 5 else ""
+    fitting = takewhile(lambda digest: digest.hex().startswith(digits), tables.commits_from(first))
+    return _only(digits, ((digest.hex(), digest) for digest in fitting))
+
+
+def _by_other_name(name: str, tables: ReadTables) -> Digest:
+    # A commit that no branch reaches any more may be gone, and its name still there.
+    found = tables.other_names(name)
+    return _only(name, (pair for pair in found if tables.has_object(pair[1])))
+
+
+def _only(name: str, found: Iterable[tuple[str, Digest]]) -> Digest:
+    """The one commit that a name fits. Errors: UnknownRevision."""
+    fitting = list(islice(found, AMBIGUOUS_LISTED_MAX + 1))
+    if not fitting:
+        raise unknown(name)
+    if len(fitting) > 1:
+        listed = ", ".join(full[: len(name) + 8] for full, _ in fitting[:5])
+        more = ", ..." if len(fitting) > 5 else ""
         raise UnknownRevision(
-            f"{digits} is the beginning of several commits ({listed}{more}); give more digits",
+            f"{name} is the beginning of several commits ({listed}{more}); give more digits",
             code="ambiguous-revision",
-            revision=digits,
-            candidates=[digest.hex() for digest in found[:AMBIGUOUS_LISTED_MAX]],
+            revision=name,
+            candidates=[full for full, _ in fitting[:AMBIGUOUS_LISTED_MAX]],
         )
-    return found[0]
+    return fitting[0][1]
 
 
 def _parent(digest: Digest, number: int, revision: str, load: LoadCommit) -> Digest:

@@ -26,6 +26,7 @@ from hangard.encoding.records import (
     ANNOTATIONS,
     COUNTER,
     HEAD,
+    OTHER_NAMES,
     PURGED,
     U32_KEY,
     CommandRecord,
@@ -234,6 +235,14 @@ class ReadTables:
 
     def find_meta(self, name: str) -> bytes | None:
         return self.txn.get(name.encode(), db=self.databases.meta)  # type: ignore[no-any-return]
+
+    def other_names(self, first: str) -> Iterator[tuple[str, Digest]]:
+        """Names that begin with ``first`` and that commits have elsewhere, with those."""
+        start = OTHER_NAMES + first.encode()
+        for key, value in self._from(self.databases.meta, start):
+            if not key.startswith(start):
+                return
+            yield key.removeprefix(OTHER_NAMES).decode(), _digest(value, f"name {key!r}")
 
     def _from(self, database: Any, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         with self.txn.cursor(db=database) as cursor:

@@ -67,7 +67,7 @@ class Group:
 
 
 class PlannedOperation(ABC):
-    """An operation that moves a branch, and is planned before its group's transaction begins.
+    """An operation that makes commits, and is planned before its group's transaction begins.
 
     Operations are planned in the order of the group, so that each sees the heads that those before
     it leave. One that is planned brings the group's checkpoint into its transaction.
@@ -82,7 +82,7 @@ class PlannedOperation(ABC):
     @property
     @abstractmethod
     def head(self) -> Digest | None:
-        """Where the branch will be; None if planning failed."""
+        """The commit that the branch will be at, or that is made; None if planning failed."""
 
     def update(self, heads: Heads) -> None:
         """Enter what became durable in the heads of branches."""

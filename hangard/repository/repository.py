@@ -44,6 +44,8 @@ from hangard.repository.committing import (
     MakeCheckpoint,
 )
 from hangard.repository.configuration import SetConfig
+from hangard.repository.detached import DetachedCommit
+from hangard.repository.importing import move_branches
 from hangard.repository.maintenance import RunMerger
 from hangard.repository.merging import Merger
 from hangard.repository.nodes import Nodes
@@ -59,6 +61,7 @@ from hangard.repository.shapes import ShapeTable
 from hangard.repository.staging import Digests, Ends
 from hangard.repository.storage import Checkpoint, Storage
 from hangard.repository.upkeep import Upkeep
+from hangard.wire.importing import MoveBranches
 from hangard.wire.merging import MergeRequest, MergeResult
 from hangard.wire.messages import CommitRequest, CommitResult, SessionInfo
 
@@ -201,7 +204,8 @@ class Repository:
         user: str = "",
         pid: int = 0,
     ) -> Session:
-        """A new session on ``branch`` (default: HEAD's), from its head or from ``commit``.
+        """A new session on ``branch`` (default: HEAD's), from its head or from ``commit`` (b"":
+        from no commit).
 
         Errors: as SessionRegistry.open.
         """
@@ -298,10 +302,9 @@ class Repository:
             known = self.find_result(request.command_id)
             if known is not None:
                 return known
-            self._sessions.check_lease(identity, session.branch)
-            operation = CommitOperation(
-                request, session, store=self._nodes, objects=self._objects, clock=self._clock
-            )
+            operation = self._commit_operation(request, session)
+            if request.detached is None:
+                self._sessions.check_lease(identity, session.branch)
             try:
                 result: CommitResult = self._writer.run(operation, bulk=operation.is_bulk)
             except Corrupt as error:
@@ -309,6 +312,15 @@ class Repository:
                     self._storage.fail(error)
                 raise
             return result
+
+    def _commit_operation(
+        self, request: CommitRequest, session: Session
+    ) -> CommitOperation | DetachedCommit:
+        if request.detached is not None:
+            return DetachedCommit(request, session, store=self._nodes, objects=self._objects)
+        return CommitOperation(
+            request, session, store=self._nodes, objects=self._objects, clock=self._clock
+        )
 
     def expecting_commit(self) -> AbstractContextManager[None]:
         """While its block runs a commit is on its way: others may wait a moment to share its
@@ -343,6 +355,13 @@ class Repository:
         """As Refs.delete_branch."""
         self._check_open()
         return self.refs.delete_branch(name, force=force)
+
+    def move_branches(self, request: MoveBranches) -> None:
+        """Put branches on commits that were imported; see hangard.repository.importing."""
+        self._check_open()
+        move_branches(
+            request, publisher=self.publisher, objects=self._objects, heads=dict(self._heads)
+        )
 
     def set_head(self, name: str) -> None:
         """Point HEAD at a branch. Errors: UnknownRevision."""

@@ -84,7 +84,7 @@ class SessionRegistry:
         user: str = "",
         pid: int = 0,
     ) -> Session:
-        """A new session on ``branch``, from its head or from ``commit``.
+        """A new session on ``branch``, from its head or from ``commit`` (b"": from no commit).
 
         ``identity`` is the id it gets; if a session has it already, on the same branch, that one.
         Errors: UnknownRevision; InvalidRequest (``session-on-other-branch``, ``invalid-name``);
@@ -105,10 +105,10 @@ class SessionRegistry:
                 )
             if exclusive:
                 self.check_lease(None)
-            if commit is not None:
+            if commit:
                 with self._env.read() as tables:
                     check_commit(tables, commit)
-            base = commit if commit is not None else self._heads[branch]
+            base = commit or None if commit is not None else self._heads[branch]
             tree = self._objects.commit_tree(base) if base else {}
             identity = identity or secrets.token_hex(8)
             session = Session(

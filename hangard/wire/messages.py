@@ -22,6 +22,9 @@ PREFIX_BYTES_MAX = 514  # an encoded nested key
 Bytes16 = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
+DETACHED_PARENTS_MAX = 64
+OTHER_NAMES_MAX = 4  # names of one commit
+
 
 class ErrorMessage(msgspec.Struct, frozen=True, kw_only=True):
     """An error as it travels: class name and code of ``hangard.errors``."""
@@ -57,6 +60,18 @@ class Choice(msgspec.Struct, frozen=True, array_like=True):
     with_keys: bool = True
 
 
+class Detached(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A commit that no branch is moved for: the session's base with what is staged in it, under
+    these ``parents`` and this time.
+
+    ``names``  what the commit is called elsewhere; revisions know it by them (model/names.py)
+    """
+
+    parents: Annotated[tuple[Digest32, ...], msgspec.Meta(max_length=DETACHED_PARENTS_MAX)]
+    time_ns: int
+    names: Annotated[tuple[Name, ...], msgspec.Meta(max_length=OTHER_NAMES_MAX)] = ()
+
+
 class CommitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Commit what a session has staged.
 
@@ -79,6 +94,7 @@ class CommitRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     allow_empty: bool = False
     allow_empty_message: bool = False
     strategy_head: Digest32 | None = None
+    detached: Detached | None = None
 
 
 class CommitResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +173,7 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     ``name``  the session's id; one of this id that is open on the same branch is resumed. Empty:
               a new session under an id that the daemon chooses
+    ``orphan``  it begins with no commit, although the branch may have some
     """
 
     name: Name = ""
@@ -165,6 +182,7 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     exclusive: bool = False
     user: Name = ""
     pid: Count = 0
+    orphan: bool = False
 
 
 class ResumeSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
