@@ -7,6 +7,8 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from hangard.encoding.objects import encode_schema, schema_digest
 from hangard.errors import Busy, Conflict, HeadMoved, UnknownKey
 from hangard.model.commit import ColumnEntry, Digest
@@ -73,6 +75,8 @@ class AsyncSessionMerging:
         As the repository's ``merge``; the session must have nothing staged.
         Errors: also InvalidRequest (``session-changed``).
         """
+        self._staging.enqueue_all()
+        await self._sender.flush()
         request = merge_request(
             self._reader,
             revision,
@@ -84,12 +88,14 @@ class AsyncSessionMerging:
             allow_empty_message=allow_empty_message,
             session=self.session,
         )
-        self._staging.enqueue_all()
-        await self._sender.flush()
 
         async def send(wanted: MergeRequest) -> MergeResult:
-            post = merging.merge(wanted)
-            return await self._sender.ask(lambda: self._sender.connection.send(post))
+            async def attempt() -> MergeResult:
+                # Within: a session that is resumed has another stream.
+                numbered = msgspec.structs.replace(wanted, last_sequence=self._sender.last_sequence)
+                return await self._sender.connection.send(merging.merge(numbered))
+
+            return await self._sender.ask(attempt)
 
         request = with_author(request, self._find_author)
         result = await carry_out(send, self._reader, request, strategy)

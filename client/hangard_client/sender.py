@@ -127,11 +127,16 @@ class Sender:
             riding.pop()
             self._queue.popleft()
 
+    @property
+    def last_sequence(self) -> int:
+        """The number of the last change that was sent in this client's stream."""
+        return self._next - 1
+
     async def flush(self) -> None:
         """Wait until everything that was sent survives a crash of the daemon."""
 
         async def attempt() -> None:
-            await self.connection.send(requests.flush(self.session, self._next - 1))
+            await self.connection.send(requests.flush(self.session, self.last_sequence))
 
         await self.ask(attempt)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from math import prod
 from typing import Any
@@ -91,12 +91,7 @@ class ChangeHandlers:
         header, view, offset = frames.split_header(body, messages.CommitBody)
         changes = frames.join_changes(view, offset, header.changes)
         request = header.commit
-        metadata_bytes = sum(len(key) + len(value) for key, value in request.metadata)
-        if metadata_bytes > METADATA_BYTES_MAX:
-            raise InvalidRequest(
-                f"metadata of {metadata_bytes} characters; at most {METADATA_BYTES_MAX}",
-                code="metadata-too-large",
-            )
+        check_metadata(request.metadata)
         pipeline = await self._pipeline(request.session, request.epoch)
         self._service.check_not_taken(request.session, request.last_sequence)
         works: list[Work] = []
@@ -230,6 +225,16 @@ class ChangeHandlers:
 
 def _abandon() -> StagedChange:
     raise Abandoned
+
+
+def check_metadata(metadata: Iterable[tuple[str, str]]) -> None:
+    """Errors: InvalidRequest (``metadata-too-large``)."""
+    metadata_bytes = sum(len(key) + len(value) for key, value in metadata)
+    if metadata_bytes > METADATA_BYTES_MAX:
+        raise InvalidRequest(
+            f"metadata of {metadata_bytes} characters; at most {METADATA_BYTES_MAX}",
+            code="metadata-too-large",
+        )
 
 
 def _row_bytes(change: messages.Change) -> int:

@@ -41,12 +41,19 @@ class Router:
         self._routes[method, path] = route
         self._paths.add(path)
 
-    def message(self, path: str, message_type: Any, handler: MessageHandler) -> None:
+    def message(
+        self,
+        path: str,
+        message_type: Any,
+        handler: MessageHandler,
+        *,
+        bytes_max: int = MESSAGE_BYTES_MAX,
+    ) -> None:
         """A POST whose body is one message."""
         memory = self._service.memory
 
         async def route(request: web.BaseRequest) -> Answer:
-            body, reservation = await read_body(request, memory, MESSAGE_BYTES_MAX)
+            body, reservation = await read_body(request, memory, bytes_max)
             with reservation:
                 message = decode_message(body, message_type)
             return answer_with(await handler(message))

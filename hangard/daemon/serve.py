@@ -178,7 +178,9 @@ def build_router(service: Service) -> tuple[Router, LeaseHandlers]:
     router.message(LEASE_HOLDER, messages.Done, leases.holder)
     router.message(LEASE_TAKE, messages.Done, leases.take)
     router.message(protocol.COLUMNS, messages.ColumnRequest, changes.column)
-    router.message(merging.MERGE, merging.MergeRequest, merges.merge)
+    router.message(
+        merging.MERGE, merging.MergeRequest, merges.merge, bytes_max=REQUEST_BODY_BYTES_MAX
+    )
     router.query(maintenance.MAINTENANCE, upkeep.stage)
     router.message(maintenance.REPACK, maintenance.RepackRequest, upkeep.repack)
     router.message(integrity.GC, integrity.GcRequest, upkeep.gc)

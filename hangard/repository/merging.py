@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hangard.errors import HeadMoved, InvalidRequest, NothingStaged, UnknownRevision
+from hangard.errors import Corrupt, HeadMoved, InvalidRequest, NothingStaged, UnknownRevision
 from hangard.model.commit import Author, ColumnEntry, Commit, Digest, Tree
 from hangard.model.diff import conflict_kind
 from hangard.model.schema import Schema
@@ -91,6 +91,7 @@ class Merger:
             known = self._objects.find_result(request.command_id)
             if known is not None:
                 return _answered(known, request)
+            self._check_commit(request.commit)
             if request.dry_run:
                 return self._dry_run(request)
             if not request.message.strip() and not request.allow_empty_message:
@@ -136,6 +137,15 @@ class Merger:
                 continue
             return _result(final[0], request.branch)
         raise AssertionError("the last attempt answers")
+
+    def _check_commit(self, digest: Digest) -> None:
+        """Errors: UnknownRevision: that a request names it does not make it a missing object."""
+        try:
+            self._objects.commit(digest)
+        except Corrupt as error:
+            if error.code != "missing-object":
+                raise
+            raise UnknownRevision(f"there is no commit {digest.hex()}") from error
 
     def _head(self, branch: str) -> Digest | None:
         if branch not in self._heads:

@@ -29,6 +29,7 @@ class MergeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ``strategy_head``  the head that was looked at when they were made; HeadMoved if it is another
     ``session``        one on this branch without staged changes, which goes on from the result
     ``allow_empty_message``  the message may be ""
+    ``last_sequence``  with ``session``: the last number of this client's stream
     ``dry_run``        only tell what would happen
     """
 
@@ -48,6 +49,7 @@ class MergeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     dry_run: bool = False
     allow_empty_message: bool = False
     session: Name = ""
+    last_sequence: Count = 0
 
 
 class MergeResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -74,6 +74,8 @@ def test_who_lost_the_lease_by_force_is_refused(own):
         lambda: column.update({3: ROW}),
         lambda: column[1],
         lambda: old.commit("too late"),
+        lambda: old.merge("main", "too late"),
+        lambda: old.diff(),
         lambda: old.add_ndarray_column("y", shape=6, dtype="u1"),
     ):
         with pytest.raises(Closed) as caught:

@@ -248,3 +248,34 @@ async def test_the_asynchronous_client_merges_with_a_coroutine_that_decides(tmp_
         assert await repo.merge_base("main", "dev") == [(await repo.branches())["dev"]]
         await repo.cherry_pick(report.commit, branch="main", mainline=1)
         await repo.stop()
+
+
+@pytest.mark.parametrize("verb", ["diff", "conflicts", "merge_base"])
+def test_what_compares_two_revisions_names_the_unknown_one(repo, pair, verb):
+    main, _ = pair
+    for names in ((main, "nowhere"), ("nowhere", main), (main, "0" * 64)):
+        with pytest.raises(UnknownRevision) as caught:
+            getattr(repo, verb)(*names)
+        assert caught.value.code == "unknown-revision"
+    with pytest.raises(InvalidType):
+        getattr(repo, verb)(main, 7)
+
+
+def test_a_decision_on_very_many_conflicts_fits_a_request(repo, branch):
+    keys = [f"a rather long name of a sample, number {key:06d}" for key in range(40_000)]
+    dev = f"{branch}-dev"
+    with repo.checkout(branch, write=True) as co:
+        column = co.add_ndarray_column("a", shape=(1,), dtype="uint8")
+        column.put_many(keys, np.zeros((len(keys), 1), np.uint8))
+        co.commit("base")
+    repo.create_branch(dev, branch)
+    for name, value in ((branch, 1), (dev, 2)):
+        with repo.checkout(name, write=True) as co:
+            co["a"].put_many(keys, np.full((len(keys), 1), value, np.uint8))
+            co.commit("all of them")
+    found = repo.conflicts(branch, dev)
+    assert len(found) == len(keys)
+    chosen = {"a": {c.key: "theirs" if i % 2 else "ours" for i, c in enumerate(found)}}
+    repo.merge(dev, into=branch, strategy=chosen)
+    with repo.checkout(branch) as co:
+        assert co["a"].get_many(keys[:4])[:, 0].tolist() == [1, 2, 1, 2]

@@ -85,7 +85,9 @@ def test_an_unknown_path_is_not_found(daemon):
     assert (status, error_of(body).code) == (400, "wrong-method")
 
 
-@pytest.mark.parametrize("path", ["/sessions/open", "/flush", "/columns", "/stop", "/node"])
+@pytest.mark.parametrize(
+    "path", ["/sessions/open", "/flush", "/columns", "/stop", "/node", "/merge"]
+)
 @pytest.mark.parametrize("body", [b"", b"\xc1", b"\x91" * 10000, b"\x80", b"\xde\xff\xff"])
 def test_garbage_messages_are_refused(daemon, path, body):
     if (path, body) in {("/sessions/open", b"\x80"), ("/stop", b"\x80")}:

@@ -303,10 +303,13 @@ def test_a_repeated_command_is_carried_out_once(repository: Repository) -> None:
     assert (second.outcome, second.commit) == (first.outcome, first.commit)
 
 
-def test_an_unknown_branch_is_told(repository: Repository) -> None:
+def test_an_unknown_branch_or_commit_is_told(repository: Repository) -> None:
     made = commit(repository, "main", column("a"), {1: 1})
     with pytest.raises(UnknownRevision):
         merge(repository, "nowhere", made)
+    for verb in ("merge", "revert", "cherry-pick"):
+        with pytest.raises(UnknownRevision):
+            repository.merge(request(verb, "main", bytes([7]) * 32))
 
 
 def test_an_exclusive_session_keeps_others_from_merging_into_its_branch(
