@@ -88,7 +88,8 @@ def print_log(
         if digest:
             heads.setdefault(digest, []).append(name)
     paint = _painter(sys.stdout.isatty())
-    rows = draw((entry.digest, entry.parents) for entry in entries)
+    lines = _line_painter(paint)
+    rows = draw(((entry.digest, entry.parents) for entry in entries), lines)
     for entry, row in zip(entries, rows, strict=True):
         parts = [row.mark, paint(YELLOW, entry.digest.hex())]
         if entry.digest in heads:
@@ -103,6 +104,7 @@ def print_log(
 
 
 YELLOW, GREEN, CYAN = 33, 32, 36
+LINE_COLOURS = (31, 32, 34, 35, 36)
 
 
 def _painter(coloured: bool) -> Callable[[int, str], str]:
@@ -110,3 +112,7 @@ def _painter(coloured: bool) -> Callable[[int, str], str]:
         return f"\x1b[{colour}m{text}\x1b[0m" if coloured else text
 
     return paint
+
+
+def _line_painter(paint: Callable[[int, str], str]) -> Callable[[str, int], str]:
+    return lambda text, number: paint(LINE_COLOURS[number % len(LINE_COLOURS)], text)
