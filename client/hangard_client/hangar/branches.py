@@ -35,7 +35,7 @@ def create_branch(
     branches = repo.branches()
     if name in branches:
         raise AlreadyExists(f"branch {name!r} exists", code="branch-exists")
-    base = full_digest(base_commit) if base_commit else branches[repo.head()]
+    base = full_digest(repo, base_commit) if base_commit else branches[repo.head()]
     if base is None:
         raise refusal(
             RuntimeError, "a branch needs a commit to begin at; make one first", "no-commit"

@@ -206,7 +206,7 @@ class WriterDiff(ReaderDiff):
 
 
 def _known(repo: hangard_client.Repository, commit: object) -> Digest:
-    digest = full_digest(commit)
+    digest = full_digest(repo, commit)
     repo.log(digest, limit=1)
     return digest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,14 @@ from hangard.errors import UnknownRevision
 from hangard.model.commit import Digest
 from hangard_client.graph import draw
 
+_OLD_DIGEST = re.compile(r"a=[0-9a-f]{40}")
 
-def full_digest(commit: object) -> bytes:
-    """A commit's digest from all its hexadecimal digits. Errors: UnknownRevision, a ValueError."""
+
+def full_digest(repo: hangard_client.Repository, commit: object) -> Digest:
+    """A commit's digest from all its hexadecimal digits, or from those that it had in a repository
+    of Hangar which was imported. Errors: UnknownRevision, a ValueError."""
+    if isinstance(commit, str) and _OLD_DIGEST.fullmatch(commit):
+        return repo.log(commit, limit=1)[0].digest
     try:
         digest = bytes.fromhex(commit) if isinstance(commit, str) else b""
     except ValueError:
@@ -36,7 +42,7 @@ def start_of(
     None: the branch has none yet. Errors: UnknownRevision.
     """
     if commit:
-        return full_digest(commit)
+        return full_digest(repo, commit)
     name = branch or repo.head()
     branches = repo.branches()
     if name not in branches:

@@ -31,6 +31,6 @@ def merge(
             RuntimeError, "changes are staged; commit or reset them first", "staging-area-dirty"
         )
     with raising(ValueError, Conflict):
-        report = native.merge(dev_branch, message or None)
+        report = native.merge(dev_branch, message, allow_empty_message=True)
     assert report.commit is not None
     return report.commit.hex()

@@ -358,3 +358,36 @@ co.add_ndarray_column("x", prototype=numpy.arange(6)).update({"a": numpy.arange(
     co = Repository(fresh.path).checkout(write=True)
     assert (co["x"]["a"] == np.arange(6)).all()
     co.close()
+
+
+def test_of_four_processes_that_want_to_write_at_once_one_may(shared):
+    code = """
+import sys
+from hangard_client.hangar import Repository
+repo = Repository(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    co = repo.checkout(write=True)
+except PermissionError:
+    print("refused", flush=True)
+else:
+    print("writes", flush=True)
+    sys.stdin.readline()
+    co.close()
+"""
+    command = [sys.executable, "-W", "error", "-c", code, shared.path]
+    children = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for child in children:
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    told = [child.stdout.readline().strip() for child in children]
+    for child in children:
+        child.communicate("end\n", timeout=60)
+    assert sorted(told) == ["refused", "refused", "refused", "writes"]
+    assert not shared.writer_lock_held
