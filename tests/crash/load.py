@@ -126,7 +126,7 @@ class Load:
         shared = self.random.random() < 0.3
         seed = self.random.randrange(SEEDS_SHARED) if shared else self.random.getrandbits(40)
         self.note("put", column, first, n, seed)
-        self._co[column].put_many(range(first, first + n), samples(seed, n))
+        self._co[column].put_many(range(first, first + n), samples(column, seed, n))
         if self.random.random() < 0.5:
             # Also what other columns have buffered, so that all notes before are covered.
             for other in COLUMNS:
@@ -137,7 +137,7 @@ class Load:
         column, key = self.column(), self.random.choice(owned(self.writer))
         seed = self.random.getrandbits(40)
         self.note("one", column, key, seed)
-        self._co[column][key] = samples(seed, 1)[0]
+        self._co[column][key] = samples(column, seed, 1)[0]
 
     def delete(self) -> None:
         column = self.column()

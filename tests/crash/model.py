@@ -3,7 +3,8 @@
 A writer owns its keys, so what they hold follows from its own notes alone. A note is one JSON list:
 
     ["session", id]                 from here on it works in this session
-    ["put", column, first, n, seed]     about to stage samples(seed, n) under first, first + 1, ...
+    ["put", column, first, n, seed]     about to stage samples(column, seed, n) under first, ...
+                                    first + n - 1
     ["one", column, key, seed]      about to stage one sample
     ["delete", column, keys]        about to stage deletions
     ["sent"]                        the daemon has accepted everything before
@@ -18,7 +19,7 @@ A writer owns its keys, so what they hold follows from its own notes alone. A no
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -26,11 +27,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hangard_ext.digest import digest_many
+from hangard_ext.digest import digest_keyed, digest_many
 
-from hangard.encoding.samples import sample_key
+from hangard.encoding.samples import ragged_key, sample_key
 
-COLUMNS = {"packed": "hdf5", "flat": "numpy"}
+# Each column, and what adds it to a checkout.
+COLUMNS: dict[str, Callable[[Any], Any]] = {
+    "packed": lambda co: co.add_ndarray_column("packed", SHAPE, "u1", backend="hdf5"),
+    "flat": lambda co: co.add_ndarray_column("flat", SHAPE, "u1", backend="numpy"),
+    "varied": lambda co: co.add_ndarray_column(
+        "varied", SHAPE, "u1", variable_shape=True, backend="hdf5"
+    ),
+    "lines": lambda co: co.add_ndarray_column(
+        "lines", SAMPLE_BYTES, "u1", variable_shape=True, backend="numpy"
+    ),
+    "texts": lambda co: co.add_str_column("texts"),
+    "blobs": lambda co: co.add_bytes_column("blobs"),
+}
 SHAPE = (8, 32)
 SAMPLE_BYTES = 256
 KEYS_PER_WRITER = 2_400
@@ -40,22 +53,39 @@ Note = list[Any]
 Contents = dict[tuple[str, int], bytes]
 
 
-def samples(seed: int, n: int) -> np.ndarray:
-    """n samples that compress a little."""
-    return np.random.default_rng(seed).integers(0, 23, (n, *SHAPE), np.uint8)
+def samples(column: str, seed: int, n: int) -> Any:
+    """n samples for a column, that compress a little."""
+    rows = np.random.default_rng(seed).integers(0, 23, (n, *SHAPE), np.uint8)
+    if column in ("packed", "flat"):
+        return rows
+    # Long enough that a batch goes into a segment.
+    cut = [row[: 6 + row[0, 0] % 3] for row in rows]
+    if column == "varied":
+        return cut
+    if column == "lines":
+        return [row.reshape(-1) for row in cut]
+    blobs = [(row + 97).tobytes() for row in cut]
+    return [blob.decode() for blob in blobs] if column == "texts" else blobs
 
 
-def digests(rows: np.ndarray) -> list[bytes]:
-    """The content addresses of samples."""
-    out = np.empty((len(rows), 32), np.uint8)
-    digest_many(sample_key("ndarray", "|u1", SHAPE), rows.reshape(len(rows), -1), SAMPLE_BYTES, out)
-    return [row.tobytes() for row in out]
+def digests(column: str, values: Any) -> list[bytes]:
+    """The content addresses of a column's samples."""
+    if column in ("packed", "flat"):
+        rows = np.ascontiguousarray(values).reshape(len(values), -1)
+        out = np.empty((len(rows), 32), np.uint8)
+        digest_many(sample_key("ndarray", "|u1", SHAPE), rows, SAMPLE_BYTES, out)
+        return [row.tobytes() for row in out]
+    if column in ("varied", "lines"):
+        return [digest_keyed(ragged_key("ndarray", "|u1", row.shape), row) for row in values]
+    if column == "texts":
+        return [digest_keyed(ragged_key("str", "", ()), text.encode()) for text in values]
+    return [digest_keyed(ragged_key("bytes", "", ()), blob) for blob in values]
 
 
 @lru_cache(maxsize=256)
-def expected(seed: int, n: int) -> tuple[bytes, ...]:
-    """The digests of samples(seed, n)."""
-    return tuple(digests(samples(seed, n)))
+def expected(column: str, seed: int, n: int) -> tuple[bytes, ...]:
+    """The digests of samples(column, seed, n)."""
+    return tuple(digests(column, samples(column, seed, n)))
 
 
 def owned(writer: int) -> range:
@@ -67,11 +97,11 @@ def changes(note: Note) -> Iterator[tuple[tuple[str, int], bytes | None]]:
     """The keys that a note is about to change, and to what."""
     if note[0] == "put":
         _, column, first, n, seed = note
-        for key, digest in enumerate(expected(seed, n), first):
+        for key, digest in enumerate(expected(column, seed, n), first):
             yield (column, key), digest
     elif note[0] == "one":
         _, column, key, seed = note
-        yield (column, key), expected(seed, 1)[0]
+        yield (column, key), expected(column, seed, 1)[0]
     elif note[0] == "delete":
         for key in note[2]:
             yield (note[1], key), None
@@ -146,5 +176,5 @@ def contents_of(column: str, items: Iterable[tuple[Any, np.ndarray]], writer: in
     assert all(before < after for (before, _), (after, _) in pairwise(pairs))
     if not pairs:
         return {}
-    rows = np.stack([value for _, value in pairs])
-    return {(column, key): one for (key, _), one in zip(pairs, digests(rows), strict=True)}
+    named = digests(column, [value for _, value in pairs])
+    return {(column, key): one for (key, _), one in zip(pairs, named, strict=True)}

@@ -72,11 +72,11 @@ class Checker:
     def _read(self, commit: bytes) -> None:
         """Every sample of a commit has the bytes that its digest stands for."""
         with self._reader.checkout_commit(commit) as checkout:
-            for column in checkout.values():
+            for name, column in checkout.items():
                 for keys, rows in column.batches():
                     named, is_there = column.find_digests(*encode_keys(keys))
                     assert is_there.all()
-                    assert [one.tobytes() for one in named] == digests(rows)
+                    assert [one.tobytes() for one in named] == digests(name, rows)
 
 
 def in_order(writer: Writer) -> dict[str, bytes]:
@@ -96,7 +96,7 @@ def check_plain_files(repository: Path) -> int:
             assert file["valid_rows"][:].max(initial=0) <= chunk_rows
         count += 1
     for path in sorted((segments / "10").glob("*.npy")):
-        assert np.load(path).shape[1:] == SHAPE
+        assert np.load(path).shape[1:] in (SHAPE, ())
         count += 1
     return count
 
@@ -131,8 +131,8 @@ def repository(tmp_path: Path) -> Iterator[Path]:
         path, create=True, user_name="Ada", user_email="ada@example.org", idle_s=60
     ) as repo:
         with repo.checkout("main", write=True) as co:
-            for column, backend in COLUMNS.items():
-                co.add_ndarray_column(column, shape=SHAPE, dtype="uint8", backend=backend)
+            for add in COLUMNS.values():
+                add(co)
             co.commit("columns")
         yield path
         repo.stop()
