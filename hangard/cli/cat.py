@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import sys
@@ -48,16 +49,27 @@ def command(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Print the sample KEY of COLUMN: its dtype, its shape and its numbers."""
+    """Print the sample KEY of COLUMN: its dtype, its shape and its numbers; a text as it is.
+
+    Bytes go to a file or a pipe only.
+    """
     if npy + png + as_json > 1:
         raise click.UsageError("choose one of --npy, --png and --json")
     chosen: Key = int(key) if INTEGER.fullmatch(key) and not text_key else key
     with open_repository() as repo, repo.checkout(revision or repo.head()) as co:
         try:
-            sample = np.asarray(co[column][chosen])
+            sample = co[column][chosen]
         except (UnknownColumn, UnknownKey) as error:
             error.message += "; what is only staged is not shown before it is committed"
             raise
+    if isinstance(sample, str | bytes):
+        if npy or png:
+            raise InvalidRequest(
+                f"column {column!r} holds {type(sample).__name__}, not arrays", code="no-array"
+            )
+        write_text(column, chosen, sample, output, as_json)
+        return
+    sample = np.asarray(sample)
     if npy:
         write_bytes(npy_bytes(sample), output)
     elif png:
@@ -76,6 +88,24 @@ def command(
         output.write_text(array_text(sample) + "\n")
     else:
         click.echo(array_text(sample))
+
+
+def write_text(
+    column: str, key: Key, sample: str | bytes, output: Path | None, as_json: bool
+) -> None:
+    """A text or byte string as it is, or in JSON; bytes there in base64."""
+    if as_json and isinstance(sample, str):
+        print_json({"column": column, "key": key, "data": sample})
+    elif as_json:
+        assert isinstance(sample, bytes)
+        data = base64.b64encode(sample).decode()
+        print_json({"column": column, "key": key, "encoding": "base64", "data": data})
+    elif isinstance(sample, bytes):
+        write_bytes(sample, output)
+    elif output is not None:
+        output.write_bytes(sample.encode())
+    else:
+        click.echo(sample)
 
 
 def array_text(sample: npt.NDArray[Any]) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import zipfile
+from itertools import chain
 
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
-from hangard.cli.importing import arrays, samples
+from hangard.cli.importing import arrays, files, samples
 from hangard.cli.importing.arrays import open_hdf5, open_npy, open_npz
+from hangard.cli.importing.files import Files
 from hangard.cli.importing.images import Images
 from hangard.errors import InvalidRequest
 
@@ -60,12 +63,73 @@ def test_one_image_is_one_sample(tmp_path):
     assert rows.shape == (1, 2, 3, 3)
 
 
-def test_images_of_another_shape_are_refused_by_name(tmp_path):
+def test_images_of_several_sizes_have_a_bound(tmp_path):
+    shapes = [(4, 7, 3), (5, 2, 3), (1, 1, 3)] * 9
+    for number, shape in enumerate(shapes):
+        save(tmp_path, f"{number:02}.png", np.full(shape, number, np.uint8))
+    images = Images(tmp_path)
+    assert images.kind.variable_shape
+    assert images.kind.shape == (5, 7, 3)
+    found = [image for _, batch in images.batches() for image in batch]
+    assert [image.shape for image in found] == shapes
+    assert [int(image[0, 0, 0]) for image in found] == list(range(27))
+
+
+def test_images_of_another_mode_are_refused_by_name(tmp_path):
     save(tmp_path, "a.png", np.zeros((4, 4), np.uint8))
-    save(tmp_path, "b.png", np.zeros((4, 5), np.uint8))
-    with pytest.raises(InvalidRequest, match=r"b\.png.*\(4, 5\).*a\.png.*one shape") as caught:
-        collect(Images(tmp_path))
+    save(tmp_path, "b.png", np.zeros((4, 5, 3), np.uint8))
+    with pytest.raises(InvalidRequest, match=r"b\.png.*\(4, 5, 3\).*a\.png.*one mode") as caught:
+        Images(tmp_path)
     assert caught.value.code == "images-differ"
+
+
+def test_files_are_texts_or_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "BATCH_BYTES", 8)
+    contents = {"a.txt": "eins", "deep/b": "zwölf", "empty": "", ".hidden": "no"}
+    for name, text in contents.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+    for kind in ("str", "bytes"):
+        source = Files(tmp_path, kind)
+        keys, found = zip(*source.batches(), strict=True)
+        assert list(chain.from_iterable(keys)) == ["a.txt", "deep/b", "empty"]
+        texts = ["eins", "zwölf", ""]
+        wanted = texts if kind == "str" else [text.encode() for text in texts]
+        assert list(chain.from_iterable(found)) == wanted
+        assert len(keys) == 2
+        source.close()
+    (tmp_path / "noise").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidRequest, match=r"noise.*--kind bytes"):
+        list(Files(tmp_path / "noise", "str").batches())
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(InvalidRequest) as caught:
+        Files(tmp_path / "nothing", "str")
+    assert caught.value.code == "no-rows"
+
+
+def test_images_and_texts_are_imported_and_printed(repository):
+    folder = repository.folder / "files"
+    folder.mkdir()
+    save(folder, "a.png", np.zeros((3, 5, 3), np.uint8))
+    save(folder, "b.png", np.ones((4, 2, 3), np.uint8))
+    (folder / "note").write_text("zwölf", "utf-8")
+    repository("import", "images", folder)
+    repository("import", "notes", folder / "note", "--kind", "str")
+    done = repository.json("import", "raw", folder, "--kind", "bytes", "--commit", "all")
+    assert done["samples"] == 3
+    assert repository.json("cat", "images", "b.png")["shape"] == [4, 2, 3]
+    assert repository("cat", "notes", "note") == "zwölf\n"
+    assert repository.json("cat", "notes", "note")["data"] == "zwölf"
+    data = repository.json("cat", "raw", "a.png")["data"]
+    assert base64.b64decode(data) == (folder / "a.png").read_bytes()
+    repository("cat", "raw", "a.png", "-o", "copy.png")
+    assert (repository.folder / "copy.png").read_bytes() == (folder / "a.png").read_bytes()
+    repository("cat", "notes", "note", "-o", "copy")
+    assert (repository.folder / "copy").read_text("utf-8") == "zwölf"
+    assert "not arrays" in repository.fails("cat", "notes", "note", "--npy")
+    assert "variable" in str(repository.json("show")["columns"])
+    repository.fails("import", "x", folder, "--kind", "str", "--all", code=2)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import hangard_client
@@ -25,12 +25,15 @@ from hangard.cli.importing.arrays import (
     open_npy,
     open_npz,
 )
+from hangard.cli.importing.files import Files
 from hangard.cli.importing.images import Images, is_image
-from hangard.cli.importing.samples import Samples
+from hangard.cli.importing.samples import SampleKind, Samples
 from hangard.cli.output import counted, human_bytes, print_json, progress_console
 from hangard.cli.place import open_repository
 from hangard.cli.staging import default_session
 from hangard.errors import InvalidRequest
+
+TextKind = Literal["str", "bytes"]
 
 HDF5_SUFFIXES = {".h5", ".hdf5", ".hdf"}
 
@@ -51,6 +54,11 @@ class Imported(msgspec.Struct, frozen=True):
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--member", help="The array to take from an .npz or .h5 file that has several.")
 @click.option("--all", "all_members", is_flag=True, help="Take all arrays of such a file.")
+@click.option(
+    "--kind",
+    type=click.Choice(["str", "bytes"]),
+    help="Take PATH, or each file below it, as text or as bytes.",
+)
 @click.option("--backend", help="How a new column is stored: numpy or hdf5.")
 @click.option("--option", "options", multiple=True, help="Backend option NAME=VALUE; repeatable.")
 @click.option("--branch", help="The branch to stage for; without it the repository's HEAD.")
@@ -61,6 +69,7 @@ def command(
     path: Path,
     member: str | None,
     all_members: bool,
+    kind: TextKind | None,
     backend: str | None,
     options: tuple[str, ...],
     branch: str | None,
@@ -71,8 +80,10 @@ def command(
 
     \b
     A folder     each image below it; the key is its path in the folder, with the suffix.
-                 All images must have one shape.
+                 Images of several sizes make a column of variable shape; one mode have all.
     An image     one sample; the key is its file name.
+    Any file     with --kind str its text in UTF-8, with --kind bytes its bytes; of a folder
+                 each file below it, with its path as key.
     .npy         the rows of the first axis; the keys are 0 .. n-1.
     .npz, .h5    the same, of the array that --member names (not needed if there is one only);
                  with --all each array goes into a column of its own, named COLUMN.MEMBER.
@@ -82,12 +93,15 @@ def command(
     """
     if member is not None and all_members:
         raise click.UsageError("give either --member or --all")
+    if kind is not None and (member is not None or all_members):
+        raise click.UsageError("--kind takes whole files, --member and --all their arrays")
     targets = [(column, member)]
     if all_members:
         targets = [(f"{column}.{name.replace('/', '.')}", name) for name in members_of(path)]
     with open_repository() as repo, default_session(repo, branch) as co:
         staged = [
-            import_member(co, name, path, chosen, backend, options) for name, chosen in targets
+            import_member(co, name, path, chosen, backend, options, kind)
+            for name, chosen in targets
         ]
         co.flush()
         commit = co.commit(message).hex() if message is not None else None
@@ -108,19 +122,14 @@ def import_member(
     member: str | None,
     backend: str | None,
     options: tuple[str, ...],
+    kind: TextKind | None = None,
 ) -> Imported:
     """Stage one file, folder or array of a file into one column."""
-    samples = open_samples(path, member)
+    samples = open_samples(path, member) if kind is None else Files(path, kind)
     try:
         created = column not in co
         if created:
-            co.add_ndarray_column(
-                column,
-                shape=samples.kind.shape,
-                dtype=samples.kind.dtype,
-                backend=backend,
-                backend_options=backend_options(options),
-            )
+            add_column(co, column, samples.kind, backend, backend_options(options))
         elif backend is not None or options:
             raise click.UsageError(
                 f"column {column!r} exists; --backend and --option are for new columns"
@@ -129,6 +138,29 @@ def import_member(
     finally:
         samples.close()
     return Imported(column, samples.total, sample_bytes, created, co.branch)
+
+
+def add_column(
+    co: hangard_client.WriteCheckout,
+    name: str,
+    kind: SampleKind,
+    backend: str | None,
+    options: dict[str, Any] | None,
+) -> None:
+    """Create the column that an import needs."""
+    if kind.kind == "str":
+        co.add_str_column(name, backend=backend, backend_options=options)
+    elif kind.kind == "bytes":
+        co.add_bytes_column(name, backend=backend, backend_options=options)
+    else:
+        co.add_ndarray_column(
+            name,
+            kind.shape,
+            kind.dtype,
+            variable_shape=kind.variable_shape,
+            backend=backend,
+            backend_options=options,
+        )
 
 
 def described(imported: Imported) -> str:
@@ -167,7 +199,8 @@ def open_samples(path: Path, member: str | None) -> Samples:
     if path.is_dir() or is_image(path):
         return Images(path)
     raise click.UsageError(
-        f"{path}: import a folder of images, an image, or an .npy, .npz or .h5 file"
+        f"{path}: import a folder of images, an image, or an .npy, .npz or .h5 file;"
+        " --kind str or --kind bytes takes any file as it is"
     )
 
 
@@ -202,6 +235,13 @@ def stage(column: hangard_client.WriteColumn, samples: Samples) -> int:
         task = progress.add_task("import", total=samples.total)
         for keys, rows in samples.batches():
             column.put_many(keys, rows)
-            sample_bytes += rows.nbytes
+            sample_bytes += sum(map(bytes_of, rows)) if isinstance(rows, list) else rows.nbytes
             progress.advance(task, len(keys))
     return sample_bytes
+
+
+def bytes_of(sample: Any) -> int:
+    """Bytes of an array, or of a text or byte string as it is stored."""
+    if isinstance(sample, str):
+        return len(sample.encode())
+    return len(sample) if isinstance(sample, bytes) else int(sample.nbytes)

@@ -1,4 +1,4 @@
-"""What an import reads: a known number of equal samples, given in batches."""
+"""What an import reads: a known number of samples of one kind, given in batches."""
 
 from __future__ import annotations
 
@@ -9,18 +9,27 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from hangard.model.schema import Kind
+
 BATCH_BYTES = 4 * 1024 * 1024
 
 Keys: TypeAlias = range | list[str]
-Batch: TypeAlias = tuple[Keys, npt.NDArray[Any]]
+Batch: TypeAlias = tuple[Keys, npt.NDArray[Any] | list[Any]]
+
+TEXT_DTYPE = np.dtype("u1")  # of samples that are no arrays
 
 
 @dataclass(frozen=True)
 class SampleKind:
-    """What every sample of an import looks like; it decides the schema of a new column."""
+    """What every sample of an import looks like; it decides the schema of a new column.
+
+    ``shape`` is the bound of each dimension with ``variable_shape``; text and bytes have none.
+    """
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+    variable_shape: bool = False
+    kind: Kind = "ndarray"
 
     @property
     def batch_samples(self) -> int:
@@ -36,7 +45,8 @@ class Samples(Protocol):
     total: int
 
     def batches(self) -> Iterator[Batch]:
-        """(keys, rows of shape (n, *kind.shape)), each sample once. Memory is bounded."""
+        """(keys, rows of shape (n, *kind.shape)), each sample once; a list of samples that differ
+        in shape, of texts or of bytes. Memory is bounded."""
         ...
 
     def close(self) -> None:
