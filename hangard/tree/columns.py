@@ -71,9 +71,10 @@ class TreeMerge:
         if isinstance(base, Split):
             if ours == theirs:
                 return ours
-            base = self._deciding(base, ours, theirs)
+            split, base = base, self._deciding(base, ours, theirs)
             if base is None:
-                return self._settled_column(name, None, ours, theirs)
+                shown = next((entry for entry in split.entries if entry is not None), None)
+                return self._settled_column(name, shown, ours, theirs)
         if ours == theirs or theirs == base:
             return ours
         if ours == base:
