@@ -27,13 +27,7 @@ def drop_default(repo: hangard_client.Repository) -> int:
     found = find_default(repo)
     if found is None:
         return 0
-    if found.leased:
-        raise Busy(
-            f"process {found.pid} writes with session {found.id} just now; let it finish first",
-            code="exclusive-session",
-            session=found.id,
-            pid=found.pid,
-        )
+    _check_not_held(found)
     repo.abort_session(found.id)
     return found.staged
 
@@ -45,9 +39,12 @@ def default_session(
     """The session `default`: with what is staged in it, or new from the head of ``branch``.
 
     ``branch`` None means the branch of what is staged, else the repository's HEAD.
-    Errors: InvalidRequest (``staged-for-another-branch``).
+    Errors: InvalidRequest (``staged-for-another-branch``); Busy (``exclusive-session``) while a
+    script holds it.
     """
     found = find_default(repo)
+    if found is not None:
+        _check_not_held(found)
     if found is not None and found.staged:
         if branch not in (None, found.branch):
             raise InvalidRequest(
@@ -75,6 +72,16 @@ def staged_session(repo: hangard_client.Repository) -> Iterator[hangard_client.W
         raise NothingStaged("nothing is staged; stage something with: hangard import COLUMN PATH")
     with _leaving(repo.checkout(session=DEFAULT_SESSION)) as co:
         yield co
+
+
+def _check_not_held(found: SessionInfo) -> None:
+    if found.leased:
+        raise Busy(
+            f"process {found.pid} writes with session {found.id} just now; let it finish first",
+            code="exclusive-session",
+            session=found.id,
+            pid=found.pid,
+        )
 
 
 @contextmanager
