@@ -51,6 +51,8 @@ COMMANDS_KEPT_MAX = 10_000  # commit command ids remembered
 
 # Sessions
 SESSIONS_MAX = 256
+STAGED_BYTES_MAX = MEMORY_BYTES_MAX  # keys and digests that one session has staged
+STAGED_TOTAL_BYTES_MAX = 2 * MEMORY_BYTES_MAX  # of all sessions together
 JOURNAL_BYTES_MAX = 64 * MIB  # a commit that consumed so much begins a new journal
 SESSION_AGE_S_MAX = 14 * 24 * 3600
 CONFLICT_KEYS_MAX = 1000  # keys listed in a Conflict; the total is given beside them

@@ -31,6 +31,7 @@ from hangard.wire.messages import (
     Choice,
     CommitRequest,
     CommitResult,
+    SessionLeft,
 )
 from hangard.wire.refs import ResetSession, reset_session
 from hangard_client.async_columns import AsyncColumn, AsyncWriteColumn
@@ -285,11 +286,17 @@ class AsyncWriteCheckout(AsyncNewColumns, AsyncSessionMerging, AsyncWriteAccess)
                 return 0  # nothing of it is this client's any more
             if not abort:
                 self._staging.enqueue_all()
-            request = requests.close_session(
-                self.session, abort=abort, release=self._lease is not None
-            )
-            left = await self._sender.ask(lambda: self._sender.connection.send(request))
-            staged = left.staged
+
+            async def leave() -> SessionLeft:
+                request = requests.close_session(
+                    self.session,
+                    abort=abort,
+                    release=self._lease is not None,
+                    last_sequence=self._sender.last_sequence,
+                )
+                return await self._sender.connection.send(request)
+
+            staged = (await self._sender.ask(leave)).staged
         finally:
             self._staging.close()
             self._close_tree()

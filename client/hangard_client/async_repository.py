@@ -147,6 +147,14 @@ class AsyncRepository(
             return None
         return (await self._connection.send(leases.take_lease())).session
 
+    async def close_session(self, session: str) -> None:
+        """End a session that nobody uses, and that holds no changes.
+
+        Errors: UnknownSession; Busy (``session-in-use``); InvalidRequest (``session-changed``).
+        """
+        request = requests.close_session(session, abort=False, unattached=True)
+        await self._connection.send(request)
+
     async def abort_session(self, session: str) -> None:
         """Drop a session and everything staged in it. Errors: UnknownSession."""
         await self._connection.send(requests.close_session(session, abort=True))

@@ -135,6 +135,13 @@ class Repository(Refs, Log, Integrity, Merging, Configuration, Repacking, Hangar
         all that is staged in it. None if nobody held it."""
         return self._portal.run(self._inner.release_exclusive())
 
+    def close_session(self, session: str) -> None:
+        """End a session that nobody uses, and that holds no changes.
+
+        Errors: UnknownSession; Busy (``session-in-use``); InvalidRequest (``session-changed``).
+        """
+        self._portal.run(self._inner.close_session(session))
+
     def abort_session(self, session: str) -> None:
         """Drop a session and everything staged in it. Errors: UnknownSession."""
         self._portal.run(self._inner.abort_session(session))

@@ -83,6 +83,13 @@ class Pipeline:
             self._failures[:0] = lost  # in an answer that the client never got
         self._accepted[first >> STREAM_SHIFT] = first - 1
 
+    def detach(self, last_sequence: int) -> None:
+        """A client left: one of this daemon's life, or of none that is known (0)."""
+        stream = last_sequence >> STREAM_SHIFT
+        if not stream or self._accepted.pop(stream, None) is not None:
+            self.attached -= 1
+        self._told.pop(stream, None)
+
     def check_next(self, sequence: int, count: int) -> bool:
         """Whether changes from ``sequence`` on are new; False if all of them were accepted before.
 

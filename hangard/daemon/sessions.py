@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import msgspec
+
 from hangard import __version__
 from hangard.daemon.leases import LeaseHandlers
 from hangard.daemon.service import Service
+from hangard.errors import Busy, InvalidRequest
 from hangard.repository.session import Session
+from hangard.repository.sessions import session_info
 from hangard.wire import messages
 from hangard.wire.protocol import PROTOCOL_VERSION
 
@@ -39,7 +43,12 @@ class SessionHandlers:
 
     async def sessions(self) -> messages.Sessions:
         found = await self._service.threads.control(self._service.repository.sessions)
-        return messages.Sessions(sessions=tuple(found))
+        return messages.Sessions(sessions=tuple(map(self._with_clients, found)))
+
+    def _with_clients(self, info: messages.SessionInfo) -> messages.SessionInfo:
+        pipeline = self._service.pipelines.get(info.id)
+        clients = pipeline.attached if pipeline is not None else 0
+        return msgspec.structs.replace(info, clients=clients)
 
     async def open(self, request: messages.OpenSession) -> messages.SessionState:
         session = await self._service.threads.control(
@@ -71,9 +80,15 @@ class SessionHandlers:
         repository, threads = self._service.repository, self._service.threads
         session = await threads.control(repository.session, request.session)
         pipeline = self._service.pipelines.get(request.session)
-        if pipeline is not None and not request.abort:
+        if request.unattached and not request.abort:
+            if pipeline is not None:
+                await pipeline.drain()
+            info = await threads.control(session_info, session)
+            check_unused(info, pipeline.attached if pipeline is not None else 0)
+        elif pipeline is not None and not request.abort:
             await pipeline.drain()
-            pipeline.attached -= 1
+            pipeline.detach(request.last_sequence)
+            await threads.control(session.forget_stream, request.last_sequence)
             if request.release:
                 self._service.end_lease(request.session)
                 await threads.control(repository.release_session, request.session)
@@ -88,6 +103,25 @@ class SessionHandlers:
             "session-closed", session=session.id, abort=request.abort, staged=left.staged
         )
         return messages.SessionLeft(staged=0) if request.abort else left
+
+
+def check_unused(info: messages.SessionInfo, clients: int) -> None:
+    """Errors: Busy (``session-in-use``), InvalidRequest (``session-changed``)."""
+    if clients > 0 and info.alive:
+        raise Busy(
+            f"process {info.pid} uses session {info.id}; let it close its checkout, or abort the"
+            " session",
+            code="session-in-use",
+            session=info.id,
+            pid=info.pid,
+        )
+    if info.staged:
+        raise InvalidRequest(
+            f"session {info.id} holds {info.staged} changes that are not committed: resume it and"
+            " commit them, or abort it",
+            code="session-changed",
+            session=info.id,
+        )
 
 
 def _left(session: Session) -> messages.SessionLeft:

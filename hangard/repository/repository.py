@@ -260,7 +260,7 @@ class Repository:
     ) -> Prepared:
         """Hash, deduplicate and store a batch; see Session.prepare_rows."""
         session = self.session(identity)
-        session.check_room()
+        self._sessions.check_room(session)
         with self._storage.usage.in_flight():
             prepared = session.prepare_rows(self._batcher, column, blob, ends, dtype, shape, rows)
             self._storage.usage.hold(prepared)
@@ -272,7 +272,7 @@ class Repository:
 
     def prepare_deletion(self, identity: str, column: str, blob: bytes, ends: Ends) -> Deletion:
         """Packed keys of a column to delete. Errors: Busy (``too-much-staged``)."""
-        self.session(identity).check_room()
+        self._sessions.check_room(self.session(identity))
         return Deletion(column, blob, ends)
 
     def apply(self, identity: str, sequence: int, change: Change) -> bool:

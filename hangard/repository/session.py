@@ -1,8 +1,7 @@
 """One writer's staged changes on a branch.
 
 Work on a change is cut in two: ``prepare_rows`` hashes and stores (any thread, several at once),
-``apply`` stages and journals (in sequence order). A sequence number's upper 16 bits name a stream,
-one for each client that attached; the lower 48 count that client's requests.
+``apply`` stages and journals (in sequence order; hangard.repository.streams).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from hangard.errors import (
     InvalidRequest,
     UnknownColumn,
 )
-from hangard.limits import COLUMNS_PER_TREE_MAX, JOURNAL_BYTES_MAX, MEMORY_BYTES_MAX
+from hangard.limits import COLUMNS_PER_TREE_MAX, JOURNAL_BYTES_MAX, STAGED_BYTES_MAX
 from hangard.model.commit import Digest, Tree
 from hangard.model.names import check_column_name
 from hangard.model.ragged import RaggedRows, check_shapes
@@ -41,10 +40,7 @@ from hangard.repository.changes import (
 )
 from hangard.repository.journals import JournalWriter
 from hangard.repository.staging import NOT_STAGED, ChangeBlock, Digests, Ends, StagedColumn
-
-STREAM_BITS = 48
-STREAMS_MAX = 1 << 16
-STAGED_BYTES_MAX = MEMORY_BYTES_MAX  # keys and digests of one session
+from hangard.repository.streams import STREAM_BITS, Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +91,7 @@ class Session:
         self._base_tree = base_tree
         self._base_schemas = dict(base_schemas)
         self._columns: dict[str, StagedColumn] = {}
-        self._streams: dict[int, int] = dict(streams or {})
-        self._attached = 0
+        self._streams = Streams(streams or {})
         self._journals = journals
         self.generation = generation
         self._journal = journals(generation, journal_bytes)
@@ -115,10 +110,15 @@ class Session:
     def attach(self) -> int:
         """The first sequence number of a new stream. Errors: Closed after 65,535 of them."""
         with self._lock:
-            self._attached = max(self._attached, *self._streams, 0) + 1
-            if self._attached >= STREAMS_MAX:
+            stream = self._streams.begin()
+            if stream is None:
                 raise Closed(f"session {self.id} was attached too often", code="streams-used-up")
-            return (self._attached << STREAM_BITS) + 1
+            return (stream << STREAM_BITS) + 1
+
+    def forget_stream(self, sequence: int) -> None:
+        """A client has left: nothing of its stream comes any more."""
+        with self._lock:
+            self._streams.forget(sequence)
 
     def columns(self) -> dict[str, Schema]:
         """The columns as this session sees them."""
@@ -187,7 +187,7 @@ class Session:
         stream = sequence >> STREAM_BITS
         with self._lock:
             self._check_open()
-            expected = self._streams.get(stream, stream << STREAM_BITS) + 1
+            expected = self._streams.last(stream) + 1
             if sequence < expected:
                 return False
             if sequence > expected:
@@ -203,15 +203,15 @@ class Session:
             )
             for change in changes:
                 self._stage(change)
-            self._streams[stream] = last
+            self._streams.advance(last)
             return True
 
     def skip(self, sequence: int) -> None:
         """Count a refused request as seen, so that the numbers after it are not taken for a gap."""
         stream = sequence >> STREAM_BITS
         with self._lock:
-            if sequence == self._streams.get(stream, stream << STREAM_BITS) + 1:
-                self._streams[stream] = sequence
+            if sequence == self._streams.last(stream) + 1:
+                self._streams.advance(sequence)
                 # On a full disk the changes behind it must be taken once there is space again.
                 with suppress(HangardError, OSError):
                     self._journal.append(JournalRecord(sequence, KIND_SKIP))
@@ -220,7 +220,7 @@ class Session:
         """Errors: Closed (``staged-changes-lost``) if changes up to that number are missing."""
         stream = last_sequence >> STREAM_BITS
         with self._lock:
-            applied = self._streams.get(stream, stream << STREAM_BITS)
+            applied = self._streams.last(stream)
             if applied < last_sequence:
                 raise staged_changes_lost(self.id, applied + 1, last_sequence)
 
@@ -241,7 +241,7 @@ class Session:
                         code="damaged-journal",
                     ) from error
                 self._stage(change)
-            self._streams[record.sequence >> STREAM_BITS] = record.sequence
+            self._streams.advance(record.sequence)
             self._journal.length_bytes = end_bytes
 
     def find(self, column: str, blob: bytes, ends: Ends) -> tuple[npt.NDArray[np.uint8], Digests]:
@@ -277,7 +277,7 @@ class Session:
                 self._base_tree,
                 self.staged_columns(),
                 self._journal.length_bytes,
-                dict(self._streams),
+                self._streams.all(),
             )
 
     def hold(self) -> threading.RLock:

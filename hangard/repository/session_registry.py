@@ -14,7 +14,7 @@ from hangard.db.environment import WritableEnvironment
 from hangard.db.writer import Writer
 from hangard.encoding.records import SessionRecord
 from hangard.errors import Busy, UnknownRevision, UnknownSession
-from hangard.limits import SESSION_AGE_S_MAX, SESSIONS_MAX
+from hangard.limits import SESSION_AGE_S_MAX, SESSIONS_MAX, STAGED_TOTAL_BYTES_MAX
 from hangard.model.commit import Digest
 from hangard.model.names import check_session_name
 from hangard.repository.branches import check_commit
@@ -163,6 +163,18 @@ class SessionRegistry:
     def on_branch(self, branch: str) -> list[Session]:
         """The sessions on a branch. Takes no lock, since the writer's thread asks, too."""
         return [session for session in list(self._sessions.values()) if session.branch == branch]
+
+    def check_room(self, session: Session) -> None:
+        """Errors: Busy (``too-much-staged``), when the session, or all together, may not stage
+        more before a commit."""
+        session.check_room()
+        total_bytes = sum(other.memory_bytes for other in list(self._sessions.values()))
+        if total_bytes > STAGED_TOTAL_BYTES_MAX:
+            raise Busy(
+                f"all sessions together have staged more keys than fit {STAGED_TOTAL_BYTES_MAX}"
+                " bytes; commit some, or abort them (hangard sessions lists them)",
+                code="too-much-staged",
+            )
 
     def leave(self, identity: str, *, abort: bool) -> None:
         """A session that holds changes stays and can be resumed, unless ``abort``.

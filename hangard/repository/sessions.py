@@ -59,6 +59,9 @@ def session_info(session: Session, *, leased: bool = False) -> SessionInfo:
         leased=leased,
         user=session.user,
         pid=session.pid,
+        alive=_is_alive(session.pid),
+        staged_bytes=session.memory_bytes,
+        journal_bytes=session.journal_bytes,
         opened_s=session.opened_ns / 1e9,
         used_s=session.used_ns / 1e9,
     )

@@ -107,8 +107,14 @@ class CommitResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One session as ``sessions`` lists it. ``staged`` counts staged changes, all columns;
-    ``leased``: its client holds the repository's exclusive lease."""
+    """One session as ``sessions`` lists it.
+
+    ``staged``         counts staged changes, all columns; what they take in the daemon's memory
+                       is ``staged_bytes`` (keys and digests), on disk ``journal_bytes``
+    ``leased``         its client holds the repository's exclusive lease
+    ``pid``, ``alive`` the process that opened it, and whether it runs (as far as is known)
+    ``clients``        how many are attached, those that ended without a word included
+    """
 
     id: str
     branch: str
@@ -121,6 +127,10 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     pid: int = 0
     opened_s: float = 0.0
     used_s: float = 0.0
+    alive: bool = True
+    clients: int = 0
+    staged_bytes: int = 0
+    journal_bytes: int = 0
 
 
 class SchemaMessage(msgspec.Struct, frozen=True, array_like=True):
@@ -196,11 +206,18 @@ class ResumeSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 class CloseSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Leave a session. ``abort`` drops what it has staged; without it a session that has staged
     something stays and can be resumed. ``release``: the client held it exclusively, and does not
-    any more when this is answered."""
+    any more when this is answered.
+
+    ``last_sequence``  of the client's stream, which ends
+    ``unattached``     asked by somebody who is not attached: a session that has clients, or holds
+                       changes that ``abort`` does not drop, is left alone
+    """
 
     session: Name
     abort: bool = False
     release: bool = False
+    last_sequence: Count = 0
+    unattached: bool = False
 
 
 class SessionLeft(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,9 +64,20 @@ def resume_session(session: str, last_sequence: int = 0) -> Request[messages.Ses
 
 
 def close_session(
-    session: str, *, abort: bool, release: bool = False
+    session: str,
+    *,
+    abort: bool,
+    release: bool = False,
+    last_sequence: int = 0,
+    unattached: bool = False,
 ) -> Request[messages.SessionLeft]:
-    message = messages.CloseSession(session=session, abort=abort, release=release)
+    message = messages.CloseSession(
+        session=session,
+        abort=abort,
+        release=release,
+        last_sequence=last_sequence,
+        unattached=unattached,
+    )
     return _message(protocol.SESSION_CLOSE, message, messages.SessionLeft, idempotent=False)
 
 

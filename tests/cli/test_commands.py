@@ -248,9 +248,14 @@ def test_sessions_are_listed_and_dropped(filled):
     assert session["branch"] == "main"
     assert session["staged"] == 6
     assert "default" in filled("sessions")
-    assert filled.json("sessions", "--drop", "default") == []
+    assert session in filled.json("sessions", "list")
+    assert f" {session['pid']} (ended)" in filled("sessions") or session["alive"]
+    assert "holds 6 changes" in filled.fails("sessions", "close", "default")
+    assert filled.json("sessions", "abort", "default")["staged"] == 6
     assert "nothing is staged" in filled.fails("commit", "-m", "gone")
-    assert "no session" in filled.fails("sessions", "--drop", "default")
+    assert "no session" in filled.fails("sessions", "abort", "default")
+    assert "no session" in filled.fails("sessions", "close", "default")
+    assert "no session" in filled("sessions")
 
 
 def test_the_log_can_be_short_limited_and_drawn(filled):

@@ -36,7 +36,7 @@ def test_branch_and_column_alone_list(filled):
 
 def test_a_dropped_session_is_named_with_what_it_held(filled):
     filled("import", "more", "rows.npy")
-    dropped = filled("sessions", "--drop", "default")
+    dropped = filled("sessions", "abort", "default")
     assert dropped == "Dropped session default: 2 changes staged for branch main.\n"
 
 

@@ -415,3 +415,24 @@ def test_a_session_that_staged_lately_does_not_expire_with_a_restart(tmp_path: P
     again = Repository.open(tmp_path, clock=clock)
     assert [session.id for session in again.sessions()] == [writer.session.id]
     again.close()
+
+
+def test_all_sessions_together_may_stage_so_much_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("hangard.repository.session_registry.STAGED_TOTAL_BYTES_MAX", 1000)
+    repository = open_new(tmp_path)
+    try:
+        one, two = Writer(repository), Writer(repository)
+        for writer in (one, two):
+            writer.column("a")
+        rows = np.arange(80, dtype=np.uint8).reshape(20, 4)
+        one.put("a", (list(range(20)), rows))
+        two.put("a", (list(range(20)), rows))
+        with pytest.raises(Busy) as caught:
+            one.put("a", {21: rows[0]})
+        assert caught.value.code == "too-much-staged"
+        with pytest.raises(Busy):
+            repository.prepare_deletion(two.session.id, "a", *encode_keys([1]))
+        repository.close_session(two.session.id, abort=True)
+        one.put("a", {21: rows[0]})
+    finally:
+        repository.close()
