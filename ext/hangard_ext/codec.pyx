@@ -198,26 +198,34 @@ def filter_rows_into(
     cdef Py_buffer source, target
     cdef int64_t length = -1, room
     cdef int number = FILTERS[codec]
-    cdef uint8_t *padded
-    cdef uint8_t *shuffled
+    cdef int64_t padded_bytes, shuffled_bytes
+    cdef uint8_t *memory = NULL
+    cdef const uint8_t *chunk
     PyObject_GetBuffer(rows, &source, PyBUF_SIMPLE | PyBUF_C_CONTIGUOUS)
     try:
         compression_parameters(source.len, chunk_bytes, shuffled_item_bytes, chunk_bytes, level)
         PyObject_GetBuffer(out, &target, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS)
         room = min(<int64_t>target.len, chunk_bytes - 1)
+        # A large row is copied no more often than it has to be.
+        padded_bytes = chunk_bytes if source.len < chunk_bytes else 0
+        shuffled_bytes = chunk_bytes if shuffled_item_bytes > 1 else 0
         with nogil:
-            padded = <uint8_t *>malloc(<size_t>(2 * chunk_bytes))
-            if padded != NULL:
-                memcpy(padded, source.buf, <size_t>source.len)
-                memset(padded + source.len, 0, <size_t>(chunk_bytes - source.len))
-                shuffled = padded
-                if shuffled_item_bytes > 1:
-                    shuffled = padded + chunk_bytes
-                    hangard_shuffle(padded, chunk_bytes, shuffled_item_bytes, shuffled)
+            memory = <uint8_t *>malloc(<size_t>(padded_bytes + shuffled_bytes + 1))
+            if memory != NULL:
+                chunk = <const uint8_t *>source.buf
+                if padded_bytes:
+                    memcpy(memory, source.buf, <size_t>source.len)
+                    memset(memory + source.len, 0, <size_t>(chunk_bytes - source.len))
+                    chunk = memory
+                if shuffled_bytes:
+                    hangard_shuffle(
+                        chunk, chunk_bytes, shuffled_item_bytes, memory + padded_bytes
+                    )
+                    chunk = memory + padded_bytes
                 length = hangard_filtered_encode(
-                    number, level, shuffled, chunk_bytes, <uint8_t *>target.buf, room
+                    number, level, chunk, chunk_bytes, <uint8_t *>target.buf, room
                 )
-                free(padded)
+                free(memory)
         PyBuffer_Release(&target)
     finally:
         PyBuffer_Release(&source)

@@ -18,6 +18,14 @@ void hangard_unshuffle_range(const uint8_t *in, int64_t n_bytes, int64_t item_by
                              int64_t length, uint8_t *out) {
     int64_t items = n_bytes / item_bytes, whole = items * item_bytes;
     int64_t first = start / item_bytes, skip = start % item_bytes;
+    if (skip == 0 && length % item_bytes == 0 && start + length <= whole) {
+        int64_t count = length / item_bytes;
+        for (int64_t byte = 0; byte < item_bytes; byte++) {
+            const uint8_t *plane = in + byte * items + first;
+            for (int64_t i = 0; i < count; i++) out[i * item_bytes + byte] = plane[i];
+        }
+        return;
+    }
     for (int64_t i = 0; i < length; i++) {
         int64_t at = start + i;
         if (at >= whole) {
