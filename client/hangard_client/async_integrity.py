@@ -16,11 +16,12 @@ from hangard.wire import integrity
 from hangard.wire.integrity import GcResult, PurgeResult
 from hangard.wire.maintenance import maintenance_stage
 from hangard.wire.requests import Request
-from hangard_client.async_repacking import POLL_S
 from hangard_client.commit_arguments import checked_flag
 from hangard_client.connection import Connection, in_thread
 
 T = TypeVar("T")
+
+POLL_S = 0.2  # between two looks at how far a long request is
 
 
 class AsyncIntegrity:

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hangard.model.names import check_column_name
-from hangard.wire.maintenance import Repacked, RepackRequest, maintenance_stage, repack
-from hangard_client.connection import Connection
+from hangard.reading.verification import Progress
+from hangard.wire.maintenance import Repacked, RepackRequest, repack
+from hangard.wire.requests import Request
 from hangard_client.history import Revision
 
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a stage, how much of it is done, and of how much (0: not known)."""
-
-POLL_S = 0.2
+T = TypeVar("T")
 
 
 class AsyncRepacking:
     """What AsyncRepository can do about where samples lie."""
 
-    _connection: Connection
-
     if TYPE_CHECKING:
 
         def _resolved(self, revision: Revision) -> bytes: ...
+
+        async def _long(self, request: Request[T], progress: Progress | None) -> T: ...
 
     async def repack(
         self,
@@ -45,20 +40,4 @@ class AsyncRepacking:
             columns=tuple(check_column_name(name) for name in columns),
             commit=self._resolved(revision) if revision is not None else None,
         )
-        watching = asyncio.create_task(_watch(self._connection, progress)) if progress else None
-        try:
-            return await self._connection.send(repack(request))
-        finally:
-            if watching is not None:
-                watching.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await watching
-
-
-async def _watch(connection: Connection, progress: Progress) -> None:
-    """Tell how far the daemon's work is, until this is cancelled."""
-    while True:
-        found = await connection.send(maintenance_stage())
-        if found.verb:
-            progress(found.stage, found.done, found.total)
-        await asyncio.sleep(POLL_S)
+        return await self._long(repack(request), progress)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hangard.reading.verification import Progress
 from hangard.wire.maintenance import Repacked
-from hangard_client.async_repacking import Progress
 from hangard_client.history import Revision
 from hangard_client.portal import Portal
 

@@ -1,6 +1,7 @@
 """HDF5's own filters: what goes in comes out, other implementations read it, damage is told."""
 
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import filters as twin
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 ITEMS = st.sampled_from([1, 2, 4, 8, 16, 32])
 # Runs and repetitions, so that both compressors find something.
 TEXTS = st.lists(
@@ -127,6 +129,17 @@ def test_fletcher32_is_that_of_its_twin(data):
 def test_fletcher32_of_long_runs_does_not_overflow():
     for data in (b"\xff" * 1_000_001, bytes(100_000), bytes([1]) + bytes(99_999)):
         assert codec.fletcher32(data) == twin.fletcher32(data)
+
+
+def test_a_golden_chunk_is_read_and_written_as_ever():
+    golden = bytes.fromhex((GOLDEN / "lzf_chunk.hex").read_text())
+    rows = np.repeat(np.arange(1, 13, dtype="<u4"), 3)
+    assert filtered(rows.tobytes(), "lzf", 4) == golden
+    out = np.empty((1, rows.nbytes), np.uint8)
+    spec = spec_of(rows.tobytes(), golden, "lzf", 4)
+    assert codec.read_many(golden, spec, rows.nbytes, out) == -1
+    assert out.tobytes() == rows.tobytes()
+    assert codec.fletcher32(rows) == 0xC417EA00
 
 
 def test_parameters_out_of_range_are_refused():

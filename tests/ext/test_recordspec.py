@@ -30,6 +30,10 @@ def test_the_permanent_bytes_of_a_spec():
     golden = bytes.fromhex(GOLDEN.read_text())
     assert recordspec.pack_one(*GOLDEN_FIELDS) == golden
     assert recordspec.unpack_one(golden) == GOLDEN_FIELDS
+    filtered = bytes.fromhex(GOLDEN.with_name("record_spec_filtered.hex").read_text())
+    shuffled = 2 << recordspec.SHUFFLE_SHIFT  # items of 4 bytes
+    fields = (1, shuffled, recordspec.CODEC_LZF, 7, 4096, 57, 3, 0x01020304, 0)
+    assert recordspec.pack_one(*fields) == filtered
     assert len(golden) == recordspec.RECORD_SPEC_BYTES == recordspec.SPEC_DTYPE.itemsize
 
 

@@ -30,8 +30,15 @@ class Writer:
         self.sequence = self.session.attach()
         self.sent = 0
 
-    def column(self, name: str, shape: Any = (4,), dtype: Any = "u1", backend: str = "10") -> None:
-        schema = make_schema(dtype=dtype, shape=shape, backend=backend)
+    def column(
+        self,
+        name: str,
+        shape: Any = (4,),
+        dtype: Any = "u1",
+        backend: str = "10",
+        **options: Any,
+    ) -> None:
+        schema = make_schema(dtype=dtype, shape=shape, backend=backend, backend_options=options)
         self.apply(ColumnChange(name, schema, create=True))
 
     def put(self, column: str, samples: Mapping[Any, Array] | tuple[Any, Array]) -> None:
