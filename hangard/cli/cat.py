@@ -1,4 +1,4 @@
-"""``hangard cat COLUMN KEY``: one sample."""
+"""``hangard cat COLUMN KEY``: one sample; ``COLUMN SAMPLE SUBSAMPLE`` of a nested column."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import hangard_client
 import numpy as np
 import numpy.typing as npt
 
 from hangard.cli.completing import complete_branches, complete_columns
-from hangard.cli.output import print_json
+from hangard.cli.importing.samples import listed
+from hangard.cli.output import key_text, print_json
 from hangard.cli.place import open_repository
 from hangard.errors import InvalidRequest, UnknownColumn, UnknownKey
 from hangard.model.keys import Key
@@ -28,13 +30,14 @@ TEXT_ITEMS_MAX = 100_000
 @click.command("cat")
 @click.argument("column", shell_complete=complete_columns)
 @click.argument("key")
+@click.argument("subsample", required=False)
 @click.option(
     "--revision",
     "-r",
     shell_complete=complete_branches,
     help="A branch or commit; the branch of HEAD if left out.",
 )
-@click.option("--text-key", is_flag=True, help="KEY is text although it looks like a number.")
+@click.option("--text-key", is_flag=True, help="Keys are text although they look like numbers.")
 @click.option("--npy", is_flag=True, help="Write it as an .npy file.")
 @click.option("--png", is_flag=True, help="Write it as a PNG image: uint8, (h, w[, 1 to 4]).")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="To a file.")
@@ -42,6 +45,7 @@ TEXT_ITEMS_MAX = 100_000
 def command(
     column: str,
     key: str,
+    subsample: str | None,
     revision: str | None,
     text_key: bool,
     npy: bool,
@@ -51,14 +55,17 @@ def command(
 ) -> None:
     """Print the sample KEY of COLUMN: its dtype, its shape and its numbers; a text as it is.
 
-    Bytes go to a file or a pipe only.
+    In a column with subsamples KEY names a sample and SUBSAMPLE one of its subsamples. Bytes go to
+    a file or a pipe only.
     """
     if npy + png + as_json > 1:
         raise click.UsageError("choose one of --npy, --png and --json")
-    chosen: Key = int(key) if INTEGER.fullmatch(key) and not text_key else key
+    parts = [key] if subsample is None else [key, subsample]
+    keys = [int(part) if INTEGER.fullmatch(part) and not text_key else part for part in parts]
+    chosen: Key = keys[0] if subsample is None else (keys[0], keys[1])
     with open_repository() as repo, repo.checkout(revision or repo.head()) as co:
         try:
-            sample = co[column][chosen]
+            sample = read_sample(co[column], chosen)
         except (UnknownColumn, UnknownKey) as error:
             error.message += "; what is only staged is not shown before it is committed"
             raise
@@ -88,6 +95,19 @@ def command(
         output.write_text(array_text(sample) + "\n")
     else:
         click.echo(array_text(sample))
+
+
+def read_sample(column: hangard_client.Column, key: Key) -> Any:
+    """Errors: UnknownKey; click.UsageError, if the key has a part too few or too many."""
+    if isinstance(column, hangard_client.NestedColumn):
+        if not isinstance(key, tuple):
+            raise click.UsageError(
+                f"{column.name!r} has subsamples; name one of {key_text(key)!r} behind it:"
+                f" {listed([key_text(part) for part in column.subsample_keys(key)])}"
+            )
+    elif isinstance(key, tuple):
+        raise click.UsageError(f"{column.name!r} has no subsamples; give one key")
+    return column.read(key)
 
 
 def write_text(

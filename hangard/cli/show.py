@@ -71,20 +71,26 @@ def command(
 
 def describe(column: hangard_client.Column) -> dict[str, Any]:
     """A column's schema and how many samples it holds."""
+    if isinstance(column, hangard_client.NestedColumn | hangard_client.NestedWriteColumn):
+        return schema_record(column.name, column.schema, len(column), column.num_subsamples)
     return schema_record(column.name, column.schema, len(column))
 
 
-def schema_record(name: str, schema: Schema, samples: int) -> dict[str, Any]:
-    """A column as plain values.
+def schema_record(
+    name: str, schema: Schema, samples: int, subsamples: int | None = None
+) -> dict[str, Any]:
+    """A column as plain values; ``subsamples`` of a nested one, if they were counted.
 
     With ``variable_shape`` the shape is the bound of each dimension, and what the samples have
     together is not known without a look at each: ``raw_bytes`` is None.
     """
     fixed = not schema.variable_shape
+    arrays = samples if subsamples is None else subsamples
     return {
         "name": name,
-        "samples": samples,
         "kind": schema.kind,
+        "samples": samples,
+        "subsamples": subsamples,
         "dtype": str(schema.numpy_dtype) if schema.kind == "ndarray" else None,
         "shape": list(schema.shape) if schema.kind == "ndarray" else None,
         "variable_shape": schema.variable_shape,
@@ -92,7 +98,7 @@ def schema_record(name: str, schema: Schema, samples: int) -> dict[str, Any]:
         "backend": schema.backend,
         "backend_options": schema.options,
         "sample_bytes": schema.sample_bytes if fixed else None,
-        "raw_bytes": samples * schema.sample_bytes if fixed else None,
+        "raw_bytes": arrays * schema.sample_bytes if fixed else None,
     }
 
 
@@ -102,7 +108,7 @@ def column_table(columns: list[dict[str, Any]]) -> Table:
     for column in columns:
         table.add_row(
             column["name"],
-            f"{column['samples']:,}",
+            samples_text(column),
             column["dtype"] or column["kind"],
             shape_text(column),
             column["layout"],
@@ -118,6 +124,12 @@ def shape_text(column: dict[str, Any]) -> str:
         return ""
     shape = str(tuple(column["shape"]))
     return f"up to {shape}" if column["variable_shape"] else shape
+
+
+def samples_text(column: dict[str, Any]) -> str:
+    """How many samples, and of a nested column how many subsamples."""
+    subsamples = column["subsamples"]
+    return f"{column['samples']:,}" + ("" if subsamples is None else f" ({subsamples:,})")
 
 
 def locations(columns: list[hangard_client.Column]) -> Iterator[dict[str, Any]]:

@@ -344,9 +344,10 @@ class Session:
 
     @property
     def staged_total(self) -> int:
-        """Staged changes of all columns; a key changed twice may count twice."""
+        """Staged changes of all columns; a key changed twice may count twice, and a column that
+        was added, changed or removed counts as one if that is all."""
         with self._lock:
-            return sum(column.total for column in self._columns.values())
+            return sum(max(column.total, column.is_changed) for column in self._columns.values())
 
     def _check_open(self) -> None:
         if self._closed:

@@ -6,6 +6,7 @@ import pytest
 def described(**fields):
     return {
         "samples": 0,
+        "subsamples": None,
         "kind": "ndarray",
         "variable_shape": False,
         "layout": "flat",

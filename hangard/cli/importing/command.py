@@ -26,6 +26,7 @@ from hangard.cli.importing.arrays import (
     open_npz,
 )
 from hangard.cli.importing.files import Files
+from hangard.cli.importing.folders import Folders
 from hangard.cli.importing.images import Images, is_image
 from hangard.cli.importing.samples import SampleKind, Samples
 from hangard.cli.output import counted, human_bytes, print_json, progress_console
@@ -59,6 +60,7 @@ class Imported(msgspec.Struct, frozen=True):
     type=click.Choice(["str", "bytes"]),
     help="Take PATH, or each file below it, as text or as bytes.",
 )
+@click.option("--nested", is_flag=True, help="PATH is a folder of folders: see below.")
 @click.option("--backend", help="How a new column is stored: numpy or hdf5.")
 @click.option("--option", "options", multiple=True, help="Backend option NAME=VALUE; repeatable.")
 @click.option("--branch", help="The branch to stage for; without it the repository's HEAD.")
@@ -70,6 +72,7 @@ def command(
     member: str | None,
     all_members: bool,
     kind: TextKind | None,
+    nested: bool,
     backend: str | None,
     options: tuple[str, ...],
     branch: str | None,
@@ -81,6 +84,8 @@ def command(
     \b
     A folder     each image below it; the key is its path in the folder, with the suffix.
                  Images of several sizes make a column of variable shape; one mode have all.
+                 Into a column with subsamples (--nested makes a new one): each folder in it is a
+                 sample, what lies below that folder are its subsamples.
     An image     one sample; the key is its file name.
     Any file     with --kind str its text in UTF-8, with --kind bytes its bytes; of a folder
                  each file below it, with its path as key.
@@ -100,7 +105,7 @@ def command(
         targets = [(f"{column}.{name.replace('/', '.')}", name) for name in members_of(path)]
     with open_repository() as repo, default_session(repo, branch) as co:
         staged = [
-            import_member(co, name, path, chosen, backend, options, kind)
+            import_member(co, name, path, chosen, backend, options, kind, nested)
             for name, chosen in targets
         ]
         co.flush()
@@ -123,13 +128,18 @@ def import_member(
     backend: str | None,
     options: tuple[str, ...],
     kind: TextKind | None = None,
+    nested: bool = False,
 ) -> Imported:
     """Stage one file, folder or array of a file into one column."""
+    created = column not in co
+    if nested and not created and not co[column].contains_subsamples:
+        raise click.UsageError(f"column {column!r} exists and has no subsamples")
+    nested = nested or (not created and co[column].contains_subsamples)
     samples = open_samples(path, member) if kind is None else Files(path, kind)
     try:
-        created = column not in co
+        samples = Folders(samples) if nested else samples
         if created:
-            add_column(co, column, samples.kind, backend, backend_options(options))
+            add_column(co, column, samples.kind, nested, backend, backend_options(options))
         elif backend is not None or options:
             raise click.UsageError(
                 f"column {column!r} exists; --backend and --option are for new columns"
@@ -144,20 +154,22 @@ def add_column(
     co: hangard_client.WriteCheckout,
     name: str,
     kind: SampleKind,
+    nested: bool,
     backend: str | None,
     options: dict[str, Any] | None,
 ) -> None:
     """Create the column that an import needs."""
     if kind.kind == "str":
-        co.add_str_column(name, backend=backend, backend_options=options)
+        co.add_str_column(name, nested, backend=backend, backend_options=options)
     elif kind.kind == "bytes":
-        co.add_bytes_column(name, backend=backend, backend_options=options)
+        co.add_bytes_column(name, nested, backend=backend, backend_options=options)
     else:
         co.add_ndarray_column(
             name,
             kind.shape,
             kind.dtype,
             variable_shape=kind.variable_shape,
+            contains_subsamples=nested,
             backend=backend,
             backend_options=options,
         )

@@ -32,6 +32,11 @@ class Files:
         self.kind = SampleKind(TEXT_DTYPE, (), variable_shape=True, kind=kind)
         self.total = len(self._files)
 
+    @property
+    def paths(self) -> list[str]:
+        """All keys: the files' paths below the folder."""
+        return [file.relative_to(self._folder).as_posix() for file in self._files]
+
     def batches(self) -> Iterator[Batch]:
         keys: list[str] = []
         samples: list[Any] = []

@@ -52,6 +52,11 @@ class Images:
         self.kind = SampleKind(dtype, bound, variable_shape=len(shapes) > 1)
         self.total = len(self._files)
 
+    @property
+    def paths(self) -> list[str]:
+        """All keys: the files' paths below the folder."""
+        return [file.relative_to(self._folder).as_posix() for file in self._files]
+
     def batches(self) -> Iterator[Batch]:
         for stretch in ranges(self.total, self.kind.batch_samples):
             files = self._files[stretch.start : stretch.stop]

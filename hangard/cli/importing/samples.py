@@ -13,7 +13,7 @@ from hangard.model.schema import Kind
 
 BATCH_BYTES = 4 * 1024 * 1024
 
-Keys: TypeAlias = range | list[str]
+Keys: TypeAlias = range | list[str] | list[tuple[str, str]]
 Batch: TypeAlias = tuple[Keys, npt.NDArray[Any] | list[Any]]
 
 TEXT_DTYPE = np.dtype("u1")  # of samples that are no arrays
