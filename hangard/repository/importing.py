@@ -37,7 +37,7 @@ def move_branches(
                 branch=move.branch,
                 head=head,
             )
-        if head and not is_ancestor(objects.commit, head, move.after):
+        if head and not is_ancestor(objects.commit, head, [move.after]):
             raise InvalidRequest(
                 f"branch {move.branch!r} has commits that {move.after.hex()[:16]} does not follow",
                 code="not-a-descendant",
