@@ -51,6 +51,7 @@ from hangard_client.async_nested_columns import (
     AsyncWriteSubsamples,
 )
 from hangard_client.async_repository import AsyncRepository
+from hangard_client.bulk import BulkProgress, BulkSample, bulk_import
 from hangard_client.checkouts import Checkout, WriteCheckout
 from hangard_client.clashes import Clash
 from hangard_client.columns import Column, WriteColumn
@@ -77,6 +78,8 @@ __all__ = [
     "AsyncWriteCheckout",
     "AsyncWriteColumn",
     "AsyncWriteSubsamples",
+    "BulkProgress",
+    "BulkSample",
     "Busy",
     "Checkout",
     "Clash",
@@ -118,6 +121,7 @@ __all__ = [
     "WriteColumn",
     "WriteSubsamples",
     "__version__",
+    "bulk_import",
     "open",
 ]
 

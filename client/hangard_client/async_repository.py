@@ -15,7 +15,7 @@ from hangard.reading.differences import ColumnChanges
 from hangard.reading.snapshot import RepositoryReader
 from hangard.wire import leases, requests
 from hangard.wire.endpoint import read_endpoint
-from hangard.wire.messages import OpenSession, SessionInfo
+from hangard.wire.messages import OpenSession, SessionInfo, SessionState
 from hangard_client import starting
 from hangard_client.async_checkouts import AsyncCheckout, AsyncWriteCheckout, Opening
 from hangard_client.async_configuration import AsyncConfiguration
@@ -124,6 +124,15 @@ class AsyncRepository(
         Errors: UnknownRevision.
         """
         return self.read_diff(before, after)
+
+    async def join(self, session: str) -> AsyncWriteCheckout:
+        """Write in a session that another process has open, and commits: as
+        ``checkout(session=...)``, but the lease of an exclusive one stays with who holds it.
+
+        Errors: UnknownSession.
+        """
+        state = await self._connection.send(requests.resume_session(session))
+        return self._write_checkout(state, True, None, None)
 
     async def sessions(self) -> list[SessionInfo]:
         """All sessions, the oldest first."""
@@ -283,13 +292,18 @@ class AsyncRepository(
             )
             state = await self._connection.send(requests.open_session(message))
         lease = await self._hold_lease(state.info.id) if state.info.exclusive else None
-        start = self._start or asyncio.get_running_loop().create_task
+        resumed = session is not None or name is not None
+        return self._write_checkout(state, resumed, autocommit, lease)
+
+    def _write_checkout(
+        self, state: SessionState, resumed: bool, autocommit: str | None, lease: Lease | None
+    ) -> AsyncWriteCheckout:
         return AsyncWriteCheckout(
             self.reader(),
             Sender(self._connection, state),
-            start,
+            self._start or asyncio.get_running_loop().create_task,
             self._find_author,
-            resumed=session is not None or name is not None,
+            resumed=resumed,
             autocommit=autocommit,
             lease=lease,
             column_defaults=self.column_defaults,

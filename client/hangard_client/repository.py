@@ -117,6 +117,16 @@ class Repository(Refs, Log, Integrity, Merging, Configuration, Repacking, Hangar
         """
         return self._inner.read_diff(before, after)
 
+    def join(self, session: str) -> WriteCheckout:
+        """Write in a session that another process has open, and commits: as
+        ``checkout(session=...)``, but the lease of an exclusive one stays with who holds it.
+
+        Errors: UnknownSession.
+        """
+        checkout = WriteCheckout(self._portal.run(self._inner.join(session)), self._run)
+        self._writing.add(checkout)
+        return checkout
+
     def sessions(self) -> list[SessionInfo]:
         """All sessions, the oldest first."""
         return self._portal.run(self._inner.sessions())
