@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hangard.errors import InvalidRequest, InvalidType
-from hangard.model.findings import Verification
+from hangard.model.findings import Repaired, Verification
 from hangard.reading import erasure, verification
 from hangard.reading.snapshot import RepositoryReader
 from hangard.reading.verification import Progress
@@ -18,6 +18,7 @@ from hangard.wire.maintenance import maintenance_stage
 from hangard.wire.requests import Request
 from hangard_client.commit_arguments import checked_flag
 from hangard_client.connection import Connection, in_thread
+from hangard_client.repairing import run_repair
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ class AsyncIntegrity:
     path: Path
     _connection: Connection
     reader: Callable[[], RepositoryReader]
+    stop: Callable[[], Awaitable[bool]]
 
     async def verify(
         self, *, quick: bool = False, progress: Progress | None = None
@@ -42,6 +44,22 @@ class AsyncIntegrity:
         called in another thread.
         """
         return await in_thread(verification.verify, self.path, quick=quick, progress=progress)
+
+    async def repair(self, *, dry_run: bool = False, progress: Progress | None = None) -> Repaired:
+        """Mend what ``verify`` finds: the index, files, and what has another copy. Blocks writers.
+
+        The daemon is stopped, and a process of its own does it; with ``dry_run`` only look. What
+        is still wrong is in ``after`` of the report: samples that nothing has any more come back
+        when equal ones are put again.
+
+        Errors: Busy (``repository-locked``) if another process takes the repository meanwhile;
+        NoSpace; Corrupt if it cannot be opened even so; Unavailable (``repair-failed``).
+        """
+        if checked_flag(dry_run, "dry_run"):
+            found = await self.verify(progress=progress)
+            return Repaired(dry_run=True, before=found, after=found)
+        await self.stop()
+        return await in_thread(run_repair, self.path, progress)
 
     async def gc(
         self,

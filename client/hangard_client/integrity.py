@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hangard.model.findings import Verification
+from hangard.model.findings import Repaired, Verification
 from hangard.reading import verification
 from hangard.reading.erasure import Use
 from hangard.reading.verification import Progress
@@ -32,6 +32,18 @@ class Integrity:
         gets the name of a stage, how much of it is done, and of how much (0: not known).
         """
         return verification.verify(self.path, quick=quick, progress=progress)
+
+    def repair(self, *, dry_run: bool = False, progress: Progress | None = None) -> Repaired:
+        """Mend what ``verify`` finds: the index, files, and what has another copy. Blocks writers.
+
+        The daemon is stopped, and a process of its own does it; with ``dry_run`` only look. What
+        is still wrong is in ``after`` of the report: samples that nothing has any more come back
+        when equal ones are put again.
+
+        Errors: Busy (``repository-locked``) if another process takes the repository meanwhile;
+        NoSpace; Corrupt if it cannot be opened even so; Unavailable (``repair-failed``).
+        """
+        return self._portal.run(self._inner.repair(dry_run=dry_run, progress=progress))
 
     def gc(
         self,

@@ -152,7 +152,7 @@ def _start(repository: Path, idle_s: float, deadline_s: float, *options: str) ->
                     *options,
                 ],
                 cwd="/",  # a daemon must not keep a file system busy
-                env=_environment(),
+                env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -207,7 +207,7 @@ def _endpoint_of(report: bytes) -> Endpoint | None:
     raise error
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """This process's environment, fit for another working directory and other clients."""
     # Settings of one client's environment are not those of all that the daemon will serve.
     own = set(map(variable_of, KEYS))

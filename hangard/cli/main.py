@@ -36,6 +36,7 @@ VERBS = {
     "purge": "purge",
     "reflog": "reflog",
     "repack": "repack",
+    "repair": "repair",
     "reset": "reset",
     "revert": "revert",
     "serve": "serve",

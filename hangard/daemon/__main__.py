@@ -28,7 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--config", action="append", default=[], metavar="NAME=VALUE", help="a setting"
     )
+    parser.add_argument("--repair", action="store_true", help="repair it, and end")
     options = parser.parse_args(arguments)
+    if options.repair:
+        from hangard.daemon import repair
+
+        return repair.main(options.path)
     if options.detach:
         # Before anything heavy is imported: threads do not survive a fork.
         if os.fork():

@@ -147,6 +147,14 @@ class Index:
         """These are in LMDB no more."""
         self._recent.discard_many(np.ascontiguousarray(digests), np.ascontiguousarray(specs))
 
+    def all_entries(self) -> Iterator[tuple[Bytes, Bytes]]:
+        """All entries, in pieces, those that newer ones replace too."""
+        yield self._fresh.items()
+        yield self._recent.items()
+        for opened in self._open:
+            for begin in range(0, len(opened.run), PIECE_ENTRIES):
+                yield opened.run.items(begin, PIECE_ENTRIES)
+
     def current_entries(self) -> Iterator[tuple[Bytes, Bytes]]:
         """All entries that count, in pieces; one that moves meanwhile may come twice."""
         sources = [self._fresh.items(), self._recent.items()]

@@ -17,6 +17,7 @@ SEGMENTS = "segments"
 RUNS = "runs"
 SESSIONS = "sessions"
 READERS = "readers"
+REPAIR_REPORT = f"{DIRECTORY}/repair.json"
 _SEGMENT_FOLDERS = tuple(f"{SEGMENTS}/{code}" for code in ("00", "01", "10", "30", "31"))
 FOLDERS = (DB, LOG, *_SEGMENT_FOLDERS, RUNS, SESSIONS, READERS)
 

@@ -20,12 +20,12 @@ REPAIRS = {
     "damaged-sample": "forgets the damaged copy: putting the same sample again brings it back",
     "missing-file": "forgets the file and what the index says of it",
     "short-file": "keeps what is left of it",
-    "stray-file": "reads it, keeps what is missing elsewhere, removes it",
+    "stray-file": "takes it in; if it may have lost its end in a power cut, removes it",
     "damaged-rows": "writes what is intact of the file into a new one",
     "damaged-log": "writes what is intact of the file into a new one",
     "damaged-run": "makes the index again",
     "missing-run": "makes the index again",
-    "dangling-entries": "makes the index again",
+    "dangling-entries": "drops them",
     "unreadable-segment": "writes what is intact of the file into a new one",
     "unfinished-purge": "nothing: purge or gc goes on with it",
 }
@@ -77,6 +77,16 @@ class Verification:
     @property
     def is_sound(self) -> bool:
         return not self.finding_count
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What ``repair`` found, did and left. With ``dry_run`` it only looked."""
+
+    dry_run: bool
+    before: Verification
+    after: Verification
+    actions: tuple[str, ...] = ()
 
 
 FINDINGS_MAX = 100_000

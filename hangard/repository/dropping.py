@@ -17,7 +17,7 @@ resolves it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -130,6 +130,19 @@ class Dropper:
                 self._index.show(numbers)
             self.unlink(tuple(files))
         return np.concatenate([np.empty((0, 32), np.uint8), *lost.values()])
+
+    def forget(self, numbers: Sequence[int]) -> None:
+        """Drop the index's entries that point into files which are not there any more.
+
+        Errors: NoSpace, Corrupt.
+        """
+        self._index.hide(numbers)
+        try:
+            self._writer.run(MakeCheckpoint(), bulk=True)
+            self._index.rewrite(self._storage.take_number, self._publish)
+            self._forget({}, list(numbers))
+        finally:
+            self._index.show(numbers)
 
     def unlink(self, paths: tuple[str, ...]) -> None:
         """Remove files that are dropped, then their records."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,11 @@ from hangard.backends.log import Records
 from hangard.db.environment import WritableEnvironment
 from hangard.errors import Corrupt
 from hangard.limits import MIB
-from hangard.model.directory import FORMAT_BYTES, FORMAT_STR, data_path, format_code_of
+from hangard.model.directory import FORMAT_BYTES, FORMAT_LOG, FORMAT_STR, data_path, format_code_of
 from hangard.model.files import FileRecord
 from hangard.model.ragged import RaggedRows, shape_of_id
 from hangard.model.schema import TEXT_DTYPE, Kind, Schema
+from hangard.reading.mapping import MappedFiles
 from hangard.reading.samples import cut
 from hangard.repository.storage import Storage
 
@@ -102,7 +104,11 @@ class Mover:
         schema = ragged_schema(path, record)
         shape_ids = np.ascontiguousarray(unpack_many(specs)["shape_id"])
         sizes = np.array(
-            [prod(shape_of_id(int(number), self._find_shape)) for number in shape_ids], np.uint64
+            [
+                prod(shape_of_id(int(number), partial(find_shape, self._env)))
+                for number in shape_ids
+            ],
+            np.uint64,
         )
         sizes *= np.uint64(schema.numpy_dtype.itemsize)
         lost = []
@@ -125,13 +131,6 @@ class Mover:
                     schema, np.ascontiguousarray(names[kept]), rows, shape_ids[begin:end][kept]
                 )
         return np.concatenate(lost)
-
-    def _find_shape(self, number: int) -> tuple[int, ...]:
-        with self._env.read() as tables:
-            shape = tables.find_shape(number)
-        if shape is None:
-            raise Corrupt(f"shape {number} is not in the repository", code="missing-shape")
-        return shape
 
     def _move_records(self, mapped: mmap.mmap, digests: Bytes, specs: Bytes) -> Bytes:
         """Samples and nodes of a log, as they are."""
@@ -164,6 +163,36 @@ class Mover:
             self._storage.write_records(
                 batch.kind, np.ascontiguousarray(digests[batch.positions]), records
             )
+
+
+def readable(env: WritableEnvironment, files: MappedFiles, record: FileRecord, spec: bytes) -> bool:
+    """Whether the row at a place can be read, and matches its checksum."""
+    code, flags, _, _, offset, length, _, crc, shape_id = unpack_one(spec)
+    try:
+        mapped = files.of(spec)
+        if code == FORMAT_LOG:
+            payload = mapped[offset : offset + length]
+            return len(payload) == length and crc32c(payload) == crc
+        place = np.frombuffer(spec, np.uint8).reshape(1, 32)
+        items = prod(record.shape)
+        if flags & FLAG_RAGGED or shape_id or record.kind == "packed":
+            items = prod(shape_of_id(shape_id, partial(find_shape, env)))
+        size = items * np.dtype(record.dtype or TEXT_DTYPE).itemsize
+        ends, out = np.array([size], np.uint64), np.empty(size, np.uint8)
+        if flags & FLAG_RAGGED:
+            return read_ragged(mapped, place, ends, out) < 0
+        return read_many(mapped, place, size, out.reshape(1, size)) < 0
+    except (FileNotFoundError, Corrupt, ValueError):
+        return False
+
+
+def find_shape(env: WritableEnvironment, number: int) -> tuple[int, ...]:
+    """An interned shape. Errors: Corrupt (``missing-shape``)."""
+    with env.read() as tables:
+        shape = tables.find_shape(number)
+    if shape is None:
+        raise Corrupt(f"shape {number} is not in the repository", code="missing-shape")
+    return shape
 
 
 def ragged_schema(path: str, record: FileRecord) -> Schema:

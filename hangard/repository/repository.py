@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from functools import partial
@@ -29,6 +30,7 @@ from hangard.errors import (
     HangardError,
     InvalidRequest,
     NoSpace,
+    NothingStaged,
 )
 from hangard.index import Index
 from hangard.model.commit import Digest
@@ -187,6 +189,11 @@ class Repository:
             maintenance=self.upkeep.maintenance,
         )
 
+    @property
+    def is_hdf5_readable(self) -> Callable[[os.PathLike[str]], bool]:
+        """Tells whether h5py opens a segment that nobody writes."""
+        return self._segments.hdf5.is_readable
+
     def in_flight(self) -> AbstractContextManager[None]:
         """Around work that finds or writes nodes and samples which a ref names when it is over:
         gc keeps them (hangard.repository.usage)."""
@@ -307,6 +314,11 @@ class Repository:
                 self._sessions.check_lease(identity, session.branch)
             try:
                 result: CommitResult = self._writer.run(operation, bulk=operation.is_bulk)
+            except NothingStaged:
+                # Samples that were lost may just have been put again: readers find them from now.
+                if self._index.pending_count:
+                    self._writer.run(MakeCheckpoint(), bulk=True)
+                raise
             except Corrupt as error:
                 if error.code == "commit-failed":
                     self._storage.fail(error)

@@ -110,3 +110,21 @@ async def test_an_async_client_erases_and_takes_back(filled):
             await co.commit("again")
         assert (await repo.verify()).is_sound
         assert (await repo.gc(dry_run=True)).commits == 0
+
+
+def test_repair_mends_while_the_daemon_is_away(filled):
+    assert "Everything is sound." in filled("repair")
+    flip(segment_of(filled))
+    result = filled.run("repair", "--dry-run", code=1)
+    assert "repair: forgets the damaged copy" in result.stdout
+    result = filled.run("repair", code=1)
+    assert "was written again; " in result.stdout
+    assert "still wrong: missing-sample" in result.stdout
+    assert "left: .hangard/repair.json" in result.stdout
+    # Nothing differs from the commit, and what it had lost is there again.
+    assert (
+        "nothing to commit"
+        in filled.run("import", "images", "rows.npy", "--commit", "again", code=1).stderr
+    )
+    assert "Everything is sound." in filled("verify")
+    assert filled.json("repair")["left"] == 0
