@@ -155,7 +155,12 @@ static int64_t lzf_decode(const uint8_t *stored, int64_t n_bytes, uint8_t *out, 
         length += 2;
         int64_t distance = ((head & 31) << 8 | *at++) + 1;
         if (distance > done || room - done < length) return -1;
-        /* Byte by byte: a match may reach into what it produces. */
+        if (distance >= length) {
+            memcpy(out + done, out + done - distance, (size_t)length);
+            done += length;
+            continue;
+        }
+        /* Byte by byte: the match reaches into what it produces. */
         for (; length > 0; length--, done++) out[done] = out[done - distance];
     }
     return done;

@@ -6,8 +6,10 @@ import itertools
 import hangard_client
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hangard_client.async_repository import AsyncRepository
 
+from hangard.cli.main import cli
 from hangard.errors import InvalidRequest
 
 DEFAULTS = {"complib": "blosc2:lz4", "complevel": 5, "shuffle": "byte"}
@@ -20,9 +22,12 @@ _seeds = itertools.count()
 
 @pytest.fixture
 def rows():
-    """Images that the repository does not hold yet: those it holds stay where they are."""
-    images = np.random.default_rng(next(_seeds)).integers(0, 4, (4 * ROWS, 28, 28), np.uint8)
-    return np.sort(images.reshape(4 * ROWS, 784), axis=1).reshape(-1, 28, 28)
+    """Images that compress and that the repository does not hold yet: those it holds stay where
+    they are."""
+    random = np.random.default_rng(next(_seeds))
+    images = np.sort(random.integers(0, 4, (4 * ROWS, 784), np.uint8), axis=1)
+    images[:, :8] = random.integers(0, 256, (4 * ROWS, 8), np.uint8)
+    return images.reshape(-1, 28, 28)
 
 
 def add(co, name="faces", **settings):
@@ -246,3 +251,68 @@ def test_a_read_column_has_no_change_backend(repo, branch):
     with repo.checkout(branch) as co, pytest.raises(AttributeError):
         co["faces"].change_backend("numpy")
     assert not hasattr(hangard_client.Column, "change_backend")
+
+
+def test_columns_of_text_bytes_and_any_shape_have_backends_too(repo, branch):
+    with repo.checkout(branch, write=True) as co:
+        words = co.add_str_column("words")
+        blobs = co.add_bytes_column("blobs", backend="bytes")
+        ragged = co.add_ndarray_column("ragged", shape=(9, 9), dtype="f4", variable_shape=True)
+        assert (words.backend, blobs.backend, ragged.backend) == ("30", "31", "00")
+        words.change_backend({"name": "str"})
+        for column, backend in ((words, "hdf5"), (blobs, "30"), (ragged, "01")):
+            with pytest.raises(InvalidRequest, match="does not store"):
+                column.change_backend(backend)
+        ragged.change_backend(name="hdf5", complib="lzf")
+        ragged["a"] = np.ones((2, 3), "f4")
+        co.commit("every kind")
+    with repo.checkout(branch) as co:
+        assert co["ragged"].backend_options["complib"] == "lzf"
+        assert co["words"].backend_opts == {"backend": "30"}
+
+
+def test_a_nested_column_changes_its_backend(repo, branch, rows):
+    with repo.checkout(branch, write=True) as co:
+        faces = co.add_ndarray_column(
+            "faces", shape=(28, 28), dtype="u1", contains_subsamples=True, backend="numpy"
+        )
+        faces["ada"] = {0: rows[0], 1: rows[1]}
+        faces.change_backend("hdf5", complib="gzip")
+        faces["bob"] = {i: rows[i] for i in range(2, ROWS + 2)}
+        assert faces.backend_options["complib"] == "gzip"
+        co.commit("nested")
+    with repo.checkout(branch) as co:
+        places = {place.key: place for place in co["faces"].locations()}
+        assert places[("bob", 2)].codec == "gzip"
+        assert places[("ada", 0)].format_code in ("10", "20")
+        assert np.array_equal(co["faces"]["bob", 2], rows[2])
+
+
+def test_show_prints_where_each_record_lies(repo, branch, rows, monkeypatch):
+    with repo.checkout(branch, write=True) as co:
+        faces = add(co, backend="numpy")
+        faces.put_many(range(ROWS), rows[:ROWS])
+        faces.change_backend("hdf5-fixed", {"complib": "gzip"})
+        faces.put_many(range(ROWS, 2 * ROWS), rows[ROWS : 2 * ROWS])
+        co.commit("two backends")
+    monkeypatch.chdir(repo.path)
+    shown = CliRunner().invoke(cli, ["show", branch, "--locations"], catch_exceptions=False).stdout
+    assert shown.count("format 10 numpy") == shown.count("format 01 hdf5-fixed") == ROWS
+    with repo.checkout(branch) as co:
+        place = next(iter(co["faces"].locations([ROWS + 3])))
+    line = f".hangard/{place.file}, byte {place.offset}, {place.stored_length} bytes gzip, row 3"
+    assert line in shown
+    assert f"crc32c {place.crc32c:08x}, shape (28, 28)" in shown
+
+
+def test_repack_rewrites_what_there_is_into_the_present_backend(repo, branch, rows):
+    with repo.checkout(branch, write=True) as co:
+        faces = add(co, f"faces-{branch}", backend="numpy")
+        faces.put_many(range(ROWS), rows[:ROWS])
+        faces.change_backend("01", {"complib": "blosc:zstd", "complevel": 1})
+        co.commit("from now on zstd")
+    assert repo.repack(f"faces-{branch}").rewritten == ROWS
+    with repo.checkout(branch) as co:
+        column = co[f"faces-{branch}"]
+        assert {place.format_code for place in column.locations()} == {"01"}
+        assert np.array_equal(column.get_many(range(ROWS)), rows[:ROWS])
