@@ -13,6 +13,7 @@ REPAIRS = {
     "damaged-schema": "nothing: creating a column of the same schema writes it again",
     "missing-schema": "nothing: creating a column of the same schema writes it again",
     "damaged-record": "nothing: it must come back from a backup or a copy",
+    "damaged-tag": "nothing: the tag can be deleted, and created again",
     "missing-node": "looks for it in all files",
     "damaged-node": "looks for another copy in all files, and forgets the damaged one",
     "malformed-node": "nothing: it was written so",

@@ -1,9 +1,10 @@
 """``verify``: is everything there that the repository promises, and is it what it was?
 
-Checks refs, tags, reflog and sessions (their commits exist), commits, trees and schemas (digests,
-all parents), every tree node (digest, order of keys, cuts, what its parent says), that every
-reachable digest has a location, every sample's bytes (checksum and BLAKE3 digest), files (listed,
-present, long enough), logs, ``.rows`` files, and the index's runs. All findings are reported.
+Checks refs, tags, reflog and sessions (their commits exist), the objects of tags, commits, trees
+and schemas (digests, all parents), every tree node (digest, order of keys, cuts, what its parent
+says), that every reachable digest has a location, every sample's bytes (checksum and BLAKE3
+digest), files (listed, present, long enough), logs, ``.rows`` files, and the index's runs. All
+findings are reported.
 
 It only reads, in the process that asks, beside any number of writers: what is verified is the state
 of its begin; later commits do not show, and samples that move meanwhile are found where they are
@@ -31,6 +32,7 @@ from hangard.reading.reachable import Place, Root, Walk, stored_roots
 from hangard.reading.samplecheck import SampleCheck
 from hangard.reading.samples import SampleReader
 from hangard.reading.snapshot import RepositoryReader
+from hangard.reading.tagcheck import check_tags
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, how much of it is done, and of how much (0: not known)."""
@@ -76,6 +78,8 @@ class Verifier:
             self._env, self._reader.directory, self._findings.add, quick=quick
         ):
             self._progress("files", files, total)
+        with self._env.read() as tables:
+            check_tags(tables, self._findings.add)
         walk = self._walk(self._findings.add)
         for root in self._roots():
             walk.visit(root)

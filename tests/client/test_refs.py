@@ -353,3 +353,22 @@ async def test_the_same_verbs_are_awaited(repo, grown, tag):
         assert tag in history.tags[made.commit]
         assert (await arepo.summary(tag)).commit.digest == made.commit
         assert await arepo.delete_tag(tag) == made.commit
+
+
+def test_what_a_tag_names_is_not_collected(tmp_path, images):
+    with hangard_client.open(tmp_path, create=True, user_name="A", user_email="a@b") as repo:
+        with repo.checkout("main", write=True) as co:
+            co.add_ndarray_column("a", shape=(6, 5), dtype="u1")
+            co.commit("a")
+        repo.create_branch("dev")
+        with repo.checkout("dev", write=True) as co:
+            co["a"].update({"kept": images[0]})
+            co.commit("kept")
+        repo.create_tag("v1", "dev", message="keeps it")
+        repo.delete_branch("dev")
+        repo.gc(grace_s=0, reflog_age_s=0)
+        assert repo.tag("v1").message == "keeps it"
+        with repo.checkout("v1") as co:
+            assert (co["a"]["kept"] == images[0]).all()
+        assert repo.verify().is_sound
+        repo.stop()
