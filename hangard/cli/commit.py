@@ -9,6 +9,7 @@ import click
 from hangard.cli.describe import commit_record, first_line
 from hangard.cli.output import print_json
 from hangard.cli.place import open_repository
+from hangard.cli.settling import choose_option, strategy_of
 from hangard.cli.staging import staged_session
 
 AUTHOR = re.compile(r"\s*(?P<name>[^<>]*[^<>\s])\s*<(?P<email>[^<>\s]+)>\s*")
@@ -23,12 +24,14 @@ AUTHOR = re.compile(r"\s*(?P<name>[^<>]*[^<>\s])\s*<(?P<email>[^<>\s]+)>\s*")
     type=click.Choice(["ours", "theirs"]),
     help="Settle conflicts: ours is what you staged, theirs what the branch has now.",
 )
+@choose_option
 @click.option("--json", "as_json", is_flag=True, help="Print the commit as JSON.")
 def command(
     message: str,
     author: str | None,
     metadata: tuple[str, ...],
     strategy: str | None,
+    choose: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Commit what is staged to its branch.
@@ -38,7 +41,9 @@ def command(
     """
     with open_repository(*author_of(author)) as repo, staged_session(repo) as co:
         base = co.commit_digest
-        digest = co.commit(message, metadata=metadata_of(metadata), strategy=strategy)
+        digest = co.commit(
+            message, metadata=metadata_of(metadata), strategy=strategy_of(strategy, choose)
+        )
         (entry,) = repo.log(digest, limit=1)
         rebased = entry.parents != ((base,) if base else ())
         branch = co.branch

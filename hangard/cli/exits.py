@@ -64,7 +64,7 @@ def worded(error: HangardError) -> str:
     """The message, with the options of the command line where it names arguments of Python."""
     if error.code == "commit-conflict":
         return error.message.partition(" Commit again with strategy=")[0] + (
-            " Commit again with --strategy ours|theirs"
+            " Commit again with --strategy ours|theirs, or --choose COLUMN[:KEY]=SIDE"
         )
     if error.code == "merge-conflict":
         return error.message.partition(" Try again with strategy=")[0] + (

@@ -21,17 +21,20 @@ INTEGER = re.compile(r"0|[1-9][0-9]*", re.ASCII)
 Command = Callable[..., Any]
 
 
+choose_option = click.option(
+    "--choose",
+    multiple=True,
+    metavar="COLUMN[:KEY]=SIDE",
+    help="Settle the conflicts of a column or of one key; repeatable.",
+)
+
+
 def settling_options(command: Command) -> Command:
     """The options of all that may conflict."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON."),
         click.option("--dry-run", is_flag=True, help="Change nothing; tell what would happen."),
-        click.option(
-            "--choose",
-            multiple=True,
-            metavar="COLUMN[:KEY]=SIDE",
-            help="Settle the conflicts of a column or of one key; repeatable.",
-        ),
+        choose_option,
         click.option(
             "--strategy",
             type=click.Choice(SIDES),

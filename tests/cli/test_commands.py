@@ -204,8 +204,16 @@ def change_meanwhile(shell, rows):
         co.commit("meanwhile")
 
 
-@pytest.mark.parametrize(("strategy", "kept"), [("ours", 50), ("theirs", 90)])
-def test_a_conflict_names_the_keys_and_a_strategy_settles_it(filled, strategy, kept):
+@pytest.mark.parametrize(
+    ("settled", "kept"),
+    [
+        (["--strategy", "ours"], 50),
+        (["--strategy", "theirs"], 90),
+        (["--choose", "images=ours"], 50),
+        (["--choose", "images:0=theirs"], 90),
+    ],
+)
+def test_a_conflict_names_the_keys_and_a_strategy_settles_it(filled, settled, kept):
     np.save(filled.folder / "ours.npy", ROWS[:2] + 50)
     filled("import", "images", "ours.npy")
     change_meanwhile(filled, ROWS[:1] + 90)
@@ -214,7 +222,7 @@ def test_a_conflict_names_the_keys_and_a_strategy_settles_it(filled, strategy, k
     assert "images 1" not in message
     assert "--strategy ours|theirs" in message
     assert "strategy=" not in message
-    filled("commit", "-m", "settled", "--strategy", strategy)
+    filled("commit", "-m", "settled", *settled)
     assert filled.json("cat", "images", 0)["data"] == (ROWS[0] + kept).tolist()
     assert filled.json("cat", "images", 1)["data"] == (ROWS[1] + 50).tolist()
 
