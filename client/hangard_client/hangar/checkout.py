@@ -347,13 +347,15 @@ def _dimensions(shape: Any) -> tuple[Any, ...]:
     return tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
 
 
-def _close_all() -> None:
-    """At the end of the interpreter: what is staged stays, and the lock is given back."""
+def close_writers(repo: hangard_client.Repository | None = None) -> None:
+    """Of one repository, or at the end of the interpreter all that were forgotten: what is staged
+    stays, and the lock is given back."""
     for checkout in list(_living):
-        with contextlib.suppress(HangardError):
-            checkout.close()
+        if repo is None or checkout._repo is repo:
+            with contextlib.suppress(HangardError):
+                checkout.close()
 
 
-atexit.register(_close_all)
+atexit.register(close_writers)
 
 _living: weakref.WeakSet[WriterCheckout] = weakref.WeakSet()

@@ -18,7 +18,7 @@ from hangard.errors import (
 from hangard.model.directory import directory_of
 from hangard_client.hangar import branches, staging_area
 from hangard_client.hangar.branches import BranchHead
-from hangard_client.hangar.checkout import ReaderCheckout, WriterCheckout
+from hangard_client.hangar.checkout import ReaderCheckout, WriterCheckout, close_writers
 from hangard_client.hangar.diff import DiffAndConflicts, commit_of, compare
 from hangard_client.hangar.directory import checked_path, holds_repository, size_bytes, size_text
 from hangard_client.hangar.errors import not_initialised, raising, refusal
@@ -253,6 +253,7 @@ class Repository:
         """Delete what is there, damaged or not."""
         try:
             repo = self._repo()
+            close_writers(repo)  # later they would start the daemon again
             repo.stop()
             repo.close()
         except HangardError as error:

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -72,8 +73,9 @@ os.kill(os.getpid(), 9)
 """
     child = subprocess.run([sys.executable, "-c", code, fresh.path], check=False, timeout=60)
     assert child.returncode == -9
-    while fresh.writer_lock_held:
-        pass
+    deadline = time.monotonic() + 20
+    while fresh.writer_lock_held and time.monotonic() < deadline:
+        time.sleep(0.01)
     co = fresh.checkout(write=True)
     assert (co["x"]["a"] == ROW).all()
     assert co.diff.status() == "DIRTY"

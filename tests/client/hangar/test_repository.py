@@ -104,8 +104,13 @@ def test_init_makes_a_repository_whose_branch_is_master(tmp_path, capsys):
 
 def test_init_can_remove_the_old_repository(fresh):
     fill(fresh)
+    reader, writer = fresh.checkout(), fresh.checkout(write=True)
+    writer["x"]["staged"] = ROW
     fresh.init("Bob", "bob@example.org", remove_old=True)
     assert fresh.log(return_contents=True)["order"] == []
+    for old in (reader, writer):
+        with pytest.raises(PermissionError):
+            old["x"]["a"]
     fill(fresh)
     (spec,) = fresh.log(return_contents=True)["specs"].values()
     assert spec["commit_user"] == "Bob"
