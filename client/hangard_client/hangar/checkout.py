@@ -19,7 +19,7 @@ from hangard.errors import HangardError, InvalidRequest, InvalidType, NothingSta
 from hangard_client.hangar.access import find, look_up
 from hangard_client.hangar.columns import Columns
 from hangard_client.hangar.diff import ReaderDiff, WriterDiff
-from hangard_client.hangar.errors import raising
+from hangard_client.hangar.errors import raising, refusal
 from hangard_client.hangar.log import digest_text, log_data, print_log, start_of
 from hangard_client.hangar.merging import merge
 from hangard_client.hangar.names import checked_name
@@ -78,6 +78,11 @@ class _ColumnMapping:
     def items(self) -> Iterator[tuple[str, Any]]:
         """Names and columns."""
         return self._columns.items()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise refusal(
+            TypeError, "checkouts are not pickled; their columns are", "checkout-not-picklable"
+        )
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(repr(self))

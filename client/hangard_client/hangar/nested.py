@@ -8,7 +8,7 @@ from typing import Any
 import hangard_client
 from hangard.errors import InvalidRequest, InvalidType, UnknownKey
 from hangard_client.hangar.facts import ChangingBackend, ColumnFacts
-from hangard_client.hangar.flat import new_key
+from hangard_client.hangar.flat import FlatWriter
 from hangard_client.hangar.names import checked_key
 from hangard_client.hangar.samples import SampleReader, SampleWriter, pairs
 from hangard_client.hangar.values import checked_value
@@ -51,33 +51,8 @@ class FlatSubsampleReader(SampleReader):
         )
 
 
-class FlatSubsampleWriter(SampleWriter, FlatSubsampleReader):
+class FlatSubsampleWriter(FlatWriter, FlatSubsampleReader):
     """The subsamples of one sample, to read and to write."""
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._scope.check()
-        self._native[checked_key(key)] = self._checked(value)
-        self._scope.written()
-
-    def append(self, value: Any) -> str:
-        """Write a subsample under a new key of digits; the key."""
-        key = new_key()
-        self[key] = value
-        return key
-
-    def update(self, other: Subsamples | None = None, **kwargs: Any) -> None:
-        """Write subsamples from a mapping or pairs. All are checked before any is written."""
-        self._scope.check()
-        checked = {checked_key(key): self._checked(value) for key, value in pairs(other, kwargs)}
-        if checked:
-            self._native.update(checked)
-            self._scope.written()
-
-    def pop(self, key: Any) -> Any:
-        """Remove a subsample; the subsample. Errors: UnknownKey."""
-        value = self[key]
-        del self[key]
-        return value
 
     def _checked(self, value: Any) -> Any:
         return checked_value(self._native._owner, value)

@@ -15,21 +15,29 @@ SESSION = "default"
 
 
 def open_area(repo: hangard_client.Repository, branch: str) -> hangard_client.WriteCheckout:
-    """The staging area on a branch, empty for HEAD's; HEAD names the branch from now on.
+    """The staging area on a branch; empty for the one that something is staged for, or HEAD's.
+    HEAD names the branch from now on.
 
     Errors: UnknownRevision (a ValueError); Busy (a PermissionError) while another writer holds it;
     a ValueError while changes of another branch are staged.
     """
-    branches = repo.branches()
-    branch = branch or repo.head()
-    if branch not in branches:
-        raise UnknownRevision(f"there is no branch {branch!r}", code="unknown-branch")
+    wanted = branch or repo.head()
+    if wanted not in repo.branches():
+        raise UnknownRevision(f"there is no branch {wanted!r}", code="unknown-branch")
     with raising(PermissionError, Busy):
-        native = _resume(repo, branch)
-        if native.branch != branch or not is_dirty(native):
-            native = _switch(repo, native, branch)
-    if repo.head() != branch:
-        repo.set_head(branch)
+        native = _resume(repo, wanted)
+        try:
+            if is_dirty(native):
+                if branch and native.branch != branch:
+                    raise _staged_elsewhere(native.branch)
+            elif native.branch != wanted or native.commit_digest != repo.branches()[wanted]:
+                native.abort()  # it begins again, at the branch's head
+                native = _open(repo, wanted)
+            if repo.head() != native.branch:
+                repo.set_head(native.branch)
+        except BaseException:
+            native.leave()
+            raise
     return native
 
 
@@ -74,23 +82,23 @@ def check_not_held(repo: hangard_client.Repository, what: str) -> None:
 
 def _resume(repo: hangard_client.Repository, branch: str) -> hangard_client.WriteCheckout:
     found = find_area(repo)
-    return _open(repo, found.branch if found is not None else branch)
-
-
-def _switch(
-    repo: hangard_client.Repository, native: hangard_client.WriteCheckout, branch: str
-) -> hangard_client.WriteCheckout:
-    if is_dirty(native):
-        native.leave()
+    if found is None:
+        return _open(repo, branch)
+    if found.branch not in repo.branches():
         raise InvalidRequest(
-            f"changes are staged for branch {native.branch!r}: check it out, and commit them or"
-            " reset the staging area",
+            f"changes are staged for branch {found.branch!r}, which is gone: create it again, or"
+            " drop them with: hangard reset",
             code="staged-for-another-branch",
         )
-    if native.branch == branch and native.commit_digest == repo.branches()[branch]:
-        return native
-    native.abort()
-    return _open(repo, branch)
+    return _open(repo, found.branch)
+
+
+def _staged_elsewhere(branch: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"changes are staged for branch {branch!r}: check it out, and commit them or reset the"
+        " staging area",
+        code="staged-for-another-branch",
+    )
 
 
 def _open(repo: hangard_client.Repository, branch: str) -> hangard_client.WriteCheckout:

@@ -336,6 +336,34 @@ def test_a_reset_drops_what_is_staged_and_all_earlier_columns(shared):
     co.close()
 
 
+def test_the_staged_branch_is_the_default_wherever_head_went(fresh):
+    fill(fresh)
+    fresh.create_branch("dev")
+    co = fresh.checkout(write=True, branch="dev")
+    co["x"]["c"] = ROW
+    co.close()
+    native = fresh._repo()
+    native.set_head("master")
+    co = fresh.checkout(write=True)
+    assert (co.branch_name, co.diff.status()) == ("dev", "DIRTY")
+    assert native.head() == "dev"
+    co.close()
+    native.set_head("master")
+    native.delete_branch("dev")
+    with pytest.raises(ValueError, match="dev"):
+        fresh.checkout(write=True)
+    assert not fresh.writer_lock_held
+    fresh.create_branch("dev")
+    co = fresh.checkout(write=True)
+    co.commit("on the new branch")
+    co.close()
+
+
+def test_checkouts_are_not_pickled(shared):
+    with pytest.raises(TypeError):
+        pickle.dumps(shared.checkout())
+
+
 def test_writers_are_not_pickled(co):
     for value in (co, co["x"]):
         with pytest.raises(PermissionError):
