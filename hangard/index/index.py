@@ -87,6 +87,7 @@ class Index:
         self._lock = threading.Lock()
         self._fresh = Table()
         self._added = 0  # calls of `add`
+        self._late: list[tuple[Bytes, Bytes]] | None = None
         self._recent = Table()
         self._hidden: npt.NDArray[np.uint32] = np.empty(0, np.uint32)  # numbers of files
         self._merging = threading.Lock()  # one change of the list of runs at a time
@@ -171,21 +172,34 @@ class Index:
         count = found & (known == specs).all(axis=1)
         return np.ascontiguousarray(digests[count]), np.ascontiguousarray(specs[count])
 
-    def add(self, digests: Bytes, specs: Bytes) -> None:
-        """New entries, in any order; of equal digests the newest counts."""
+    def add(self, digests: Bytes, specs: Bytes, *, nodes: bool = False) -> None:
+        """New entries, in any order, of nodes or samples; of equal digests the newest counts."""
         # The lock is for `checkpointed`, which clears the table.
         with self._lock:
             self._added += 1
             self._fresh.add_many(np.ascontiguousarray(digests), np.ascontiguousarray(specs))
+            if nodes and self._late is not None:
+                self._late.append((digests, specs))
 
-    def pending(self) -> Pending:
+    def pending(self, *, follow_nodes: bool = False) -> Pending:
         """What was added since the last checkpoint. It stays pending until ``checkpointed``.
 
         What the specs point at must be synced after this call and before the entries are made
-        durable.
+        durable. ``follow_nodes``: from now on nodes that come are kept for ``late_nodes``.
         """
-        added = self._added  # before the items: what comes between counts as added later
+        with self._lock:
+            self._late = [] if follow_nodes else None
+            added = self._added  # before the items: what comes between counts as added later
         return Pending(*self._fresh.items(), added)
+
+    def late_nodes(self) -> Pending | None:
+        """The nodes that were added since ``pending``; None if there are none."""
+        with self._lock:
+            late = self._late
+            if not late:
+                return None
+            digests, specs = zip(*late, strict=True)
+            return Pending(np.concatenate(digests), np.concatenate(specs), len(late))
 
     def needs_run(self, pending: Pending) -> bool:
         """Whether these go into a run (with LMDB's entries) instead of into LMDB."""
@@ -214,8 +228,11 @@ class Index:
         )
         return FileRecord("run", number, "sealed", length_bytes=length, entries=len(digests))
 
-    def checkpointed(self, pending: Pending, run: str | None) -> None:
-        """The transaction is durable that holds the pending entries, or names the run of them."""
+    def checkpointed(self, pending: Pending, run: str | None, late: Pending | None = None) -> None:
+        """The transaction is durable that holds the pending entries, or names the run of them.
+
+        ``late``: entries added since ``pending``, which it holds beside the run.
+        """
         if run is None:
             self._recent.add_many(pending.digests, pending.specs)
         else:
@@ -226,11 +243,16 @@ class Index:
             )
             self._replace_runs((), OpenRun(run, record, opened))
             self._recent.clear()
+            if late is not None:
+                self._recent.add_many(late.digests, late.specs)
         with self._lock:
+            added = pending.added + (late.added if late is not None else 0)
             # Taking 60,000 entries out one by one takes 6 ms, of a commit's 40.
-            if self._added != pending.added:
+            if self._added != added:
                 self._fresh.discard_many(pending.digests, pending.specs)
-            if self._added == pending.added or len(self._fresh) == 0:
+                if late is not None:
+                    self._fresh.discard_many(late.digests, late.specs)
+            if self._added == added or len(self._fresh) == 0:
                 self._fresh.clear()  # gives its memory back
 
     def merge(self, take_number: Callable[[], int], publish: Publish) -> bool:

@@ -300,13 +300,18 @@ class GroupCommit:
         """Plan the commits, then make their bytes durable. Errors: NoSpace, Corrupt, to all."""
         self._group = Group(dict(self.heads))
         planned = [item for item in operations if isinstance(item, PlannedOperation)]
-        for operation in planned:
-            operation.prepare(self._group)
         wanted = [item for item in operations if isinstance(item, MakeCheckpoint)]
         for item in wanted:
             item.group = self._group
-        if wanted or any(operation.head is not None for operation in planned):
-            self._group.checkpoint = self.storage.checkpoint()
+        if planned:
+            self.storage.begin_run()
+        try:
+            for operation in planned:
+                operation.prepare(self._group)
+            if wanted or any(operation.head is not None for operation in planned):
+                self._group.checkpoint = self.storage.checkpoint()
+        finally:
+            self.storage.drop_run()
 
     def after_group(self, operations: Sequence[Operation], durable: Sequence[bool]) -> None:
         """Take over what became durable (one flag for each operation), and let sessions go on."""

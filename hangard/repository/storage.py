@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +28,7 @@ from hangard.backends.segment import SegmentFile, SegmentForm, SegmentLost, Shap
 from hangard.db.tables import WriteTables
 from hangard.errors import Closed, HangardError
 from hangard.index import Index, Pending
-from hangard.limits import LOG_ROWS_BYTES_MAX, SEGMENTS_OPEN_MAX
+from hangard.limits import INDEX_SMALL_ENTRIES_MAX, LOG_ROWS_BYTES_MAX, SEGMENTS_OPEN_MAX
 from hangard.model.directory import (
     FORMAT_BYTES,
     FORMAT_HDF5,
@@ -84,10 +84,25 @@ class OpenFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What a transaction must name so that all index entries up to now are found after a crash."""
+class EarlyRun:
+    """The run of what was pending before a group of commits was planned, written meanwhile."""
 
     pending: Pending
+    path: str
+    positions: dict[int, int]
+    written: Future[FileRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a transaction must name so that all index entries up to now are found after a crash.
+
+    ``late``: nodes that were stored since an early run began, whoever did it: the commits that
+    were planned meanwhile may count on them.
+    """
+
+    pending: Pending
+    late: Pending | None
     run: str | None
     files: dict[str, FileRecord]
     next_number: int
@@ -101,6 +116,8 @@ class Checkpoint:
             tables.put_specs(self.pending.digests, self.pending.specs)
         else:
             tables.clear_specs()
+            if self.late is not None:
+                tables.put_specs(self.late.digests, self.late.specs)
         for path, record in self.files.items():
             tables.put_file(path, record)
         tables.put_counter("next-file", self.next_number)
@@ -130,6 +147,7 @@ class Storage:
         self._retired: list[OpenFile] = []
         self._recovered: dict[str, FileRecord] = {}
         self._strays: set[str] = set()
+        self._early: EarlyRun | None = None
         self._failure: HangardError | None = None
         # The disk does several files at once faster than one after another.
         self._syncs = ThreadPoolExecutor(SYNCS_AT_ONCE_MAX, thread_name_prefix="hangard-sync")
@@ -195,16 +213,43 @@ class Storage:
         """Store tree nodes that are not stored yet. Errors: NoSpace, Closed."""
         with self._writing(LOG_FORM, self._create_log) as log:
             assert isinstance(log, Log)
-            self._index.add(digests, log.append_nodes(digests, blob, ends))
+            self._index.add(digests, log.append_nodes(digests, blob, ends), nodes=True)
 
     def write_records(self, kind: int, digests: Bytes, records: Records) -> None:
         """Write what lies in a log into another one as it is; see Log.append_records."""
         with self._writing(LOG_FORM, self._create_log) as log:
             assert isinstance(log, Log)
-            self._index.add(digests, log.append_records(kind, digests, records))
+            specs = log.append_records(kind, digests, records)
+            self._index.add(digests, specs, nodes=True)
+
+    def begin_run(self) -> None:
+        """Start on the run that the next checkpoint needs, if much is pending; the writer's thread
+        calls this before it plans commits: both take about as long (bench/bench_ingest.py)."""
+        if self._index.pending_count <= INDEX_SMALL_ENTRIES_MAX:
+            return
+        with self._lock:
+            self._check_healthy()
+            positions = {
+                id(file): file.indexed_bytes for file in [*self._open.values(), *self._retired]
+            }
+            pending = self._index.pending(follow_nodes=True)
+            number = self.take_number()
+            path = run_path(number)
+            self._strays.add(path)
+            written = self._syncs.submit(self._index.write_run, number, pending)
+            self._early = EarlyRun(pending, path, positions, written)
+
+    def drop_run(self) -> None:
+        """Give an early run up that no checkpoint took; a later one removes the file."""
+        with self._lock:
+            early, self._early = self._early, None
+        if early is not None and (error := early.written.exception()) is not None:
+            self._marked(error)
 
     def checkpoint(self) -> Checkpoint:
         """Make everything that the index holds durable; only the writer's thread calls this.
+
+        With an early run: what that holds, and the nodes that came later.
 
         Errors: NoSpace, and nothing is lost; Corrupt (``sync-failed``), and nothing is accepted
         any more until the repository is opened again.
@@ -213,15 +258,25 @@ class Storage:
             self._check_healthy()
             # The snapshot comes before the sync: all that it names was written before it.
             files = [*self._open.values(), *self._retired]
-            positions = {id(file): file.indexed_bytes for file in files}
-            sealed = tuple(file for file in self._retired if not file.in_flight)
-            pending = self._index.pending()
+            early, self._early = self._early, None
+            positions = {
+                id(file): file.indexed_bytes if early is None else early.positions.get(id(file), 0)
+                for file in files
+            }
+            # One with entries that this checkpoint leaves out is looked through after a crash.
+            sealed = tuple(
+                file
+                for file in self._retired
+                if not file.in_flight and file.segment.rows_bytes == positions[id(file)]
+            )
+            pending = self._index.pending() if early is None else early.pending
+            late = None if early is None else self._index.late_nodes()
             # Not the positions: a write whose entries are pending may still count as in flight.
             lengths = [(file, file.segment.rows_bytes) for file in files]
             strays = tuple(self._strays)
             records = dict(self._recovered)
         changed = [file for file in files if positions[id(file)] != file.checkpointed_bytes]
-        run = self._make_durable(lengths, pending, records)
+        run = self._make_durable(lengths, pending, early, records)
         try:
             for file in sealed:
                 file.segment.seal()
@@ -234,12 +289,14 @@ class Storage:
                 length_bytes=file.segment.length_bytes,
                 indexed_bytes=positions[id(file)],
             )
-        return Checkpoint(pending, run, records, self._next_number, strays, positions, sealed)
+        strays = tuple(stray for stray in strays if stray != run)
+        return Checkpoint(pending, late, run, records, self._next_number, strays, positions, sealed)
 
     def _make_durable(
         self,
         lengths: list[tuple[OpenFile, int]],
         pending: Pending,
+        early: EarlyRun | None,
         records: dict[str, FileRecord],
     ) -> str | None:
         """Sync what changed, and write the run if one is due: its path; ``records`` get it."""
@@ -248,7 +305,10 @@ class Storage:
         run = None
         errors: list[BaseException | None] = []
         try:
-            if self._index.needs_run(pending):
+            if early is not None:
+                run = early.path
+                records[run] = early.written.result()
+            elif self._index.needs_run(pending):
                 number = self.take_number()
                 run = run_path(number)
                 self._strays.add(run)
@@ -276,7 +336,7 @@ class Storage:
         """The transaction that names the checkpoint is durable."""
         # First of all, since LMDB names the run now, whatever fails below.
         self._strays.discard(checkpoint.run or "")
-        self._index.checkpointed(checkpoint.pending, checkpoint.run)
+        self._index.checkpointed(checkpoint.pending, checkpoint.run, checkpoint.late)
         with self._lock:
             for file in [*self._open.values(), *self._retired]:
                 position = checkpoint.positions.get(id(file))

@@ -43,8 +43,8 @@ class HesitatingIndex(Index):
         self.may_go_on = threading.Event()
         self.hesitates = False
 
-    def add(self, digests: Any, specs: Any) -> None:
-        super().add(digests, specs)
+    def add(self, digests: Any, specs: Any, *, nodes: bool = False) -> None:
+        super().add(digests, specs, nodes=nodes)
         if self.hesitates:
             self.added.set()
             assert self.may_go_on.wait(30)

@@ -22,7 +22,7 @@ def batch(n: int, seed: int) -> np.ndarray:
 def commit_and_stage(path: Path) -> tuple[bytes, str, int]:
     repository = open_new(path)
     writer = Writer(repository)
-    for column, backend in (("a", "10"), ("b", "00")):
+    for column, backend in (("a", "10"), ("b", "00"), ("c", "10")):
         writer.column(column, shape=(100,), backend=backend)
         writer.put(column, (range(6000), batch(6000, ord(column))))
         writer.commit()
@@ -37,7 +37,8 @@ def check_contents(path: Path, commit: bytes, session: str, sent: int) -> None:
     samples = read_commit(repository, commit)
     assert np.array_equal(samples["a"][9003], batch(10, 3)[3])
     assert np.array_equal(samples["b"][5999], batch(6000, ord("b"))[5999])
-    assert {name: len(column) for name, column in samples.items()} == {"a": 6010, "b": 6000}
+    lengths = {name: len(column) for name, column in samples.items()}
+    assert lengths == {"a": 6010, "b": 6000, "c": 6000}
     # What was staged lies behind what the index knew; recovery finds it there.
     again = Writer(repository, repository.session(session)).commit(last_sequence=sent).digest
     assert np.array_equal(read_commit(repository, again)["a"][9015], batch(10, 4)[5])
