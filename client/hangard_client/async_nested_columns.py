@@ -103,7 +103,7 @@ class AsyncWriteSubsamples(AsyncSubsamples["AsyncNestedWriteColumn"]):
         """Stage subsamples from a mapping or pairs, and by name; all are checked before any is
         staged."""
         keys, values = pairs_of(other, subsamples)
-        await self._owner.put_many((self._sample, keys), values)
+        await self._owner.put_sample(self._sample, list(zip(keys, values, strict=True)))
 
     async def append(self, value: Any) -> str:
         """Stage a subsample under a new key, which is the result."""
@@ -272,9 +272,10 @@ class AsyncNestedWriteColumn(AsyncWriteColumn):
 
     async def put_sample(self, sample: Key, subsamples: Samples) -> None:
         """Stage subsamples of one sample, from a mapping or pairs; the others of it stay. All are
-        checked before any is staged; then as ``put_many``."""
-        keys, values = pairs_of(subsamples, {})
-        await self.put_many((sample, keys), values)
+        checked before any is staged; then as ``put``."""
+        keys, values = sample_pairs(self, sample, subsamples)
+        for key, value in zip(keys, values, strict=True):
+            await self.put(key, value)
 
     async def append(self, value: Samples) -> str:
         """Stage a sample, a mapping or pairs of subsamples, under a new key, which is the
@@ -317,6 +318,16 @@ class AsyncNestedWriteColumn(AsyncWriteColumn):
 
     def _encoded(self, key: Any) -> bytes:
         return encode_key(key, True)
+
+
+def sample_pairs(
+    column: AsyncNestedWriteColumn, sample: Any, subsamples: Any
+) -> tuple[list[Any], list[Any]]:
+    """Pair keys and values of one sample's subsamples. Errors: as ``put``, before any is staged."""
+    names, values = pairs_of(subsamples, {})
+    keys = [(sample, name) for name in names]
+    column._checked(keys, values)
+    return keys, values
 
 
 def nested_pairs_of(other: Any, named: Any) -> tuple[list[Any], list[Any]]:

@@ -155,6 +155,10 @@ class ColumnBuffer:
         position = self._positions.get(encoded)
         return None if position is None else self._rows[position].copy()
 
+    @property
+    def has_deletions(self) -> bool:
+        return bool(self._deleted)
+
     def is_deleted(self, encoded: bytes) -> bool:
         return encoded in self._deleted
 

@@ -22,7 +22,7 @@ from hangard.reading.nested import (
     split_item,
 )
 from hangard_client.async_columns import NO_DEFAULT, Samples, pairs_of
-from hangard_client.async_nested_columns import AsyncNestedWriteColumn
+from hangard_client.async_nested_columns import AsyncNestedWriteColumn, sample_pairs
 from hangard_client.columns import Column, WriteColumn
 from hangard_client.new_keys import new_key
 from hangard_client.reopening import Origin
@@ -116,7 +116,7 @@ class WriteSubsamples(Subsamples):
         """Stage subsamples from a mapping or pairs, and by name; all are checked before any is
         staged."""
         keys, values = pairs_of(other, subsamples)
-        self._owner.put_many((self._sample, keys), values)
+        self._owner.put_sample(self._sample, list(zip(keys, values, strict=True)))
 
     def append(self, value: Any) -> str:
         """Stage a subsample under a new key, which is the result."""
@@ -250,6 +250,13 @@ class NestedWriteColumn(WriteColumn):
         """In order: ints, then text. Errors: UnknownKey."""
         return self._run(self._inner.subsample_keys(sample))  # type: ignore[no-any-return]
 
+    def contains(self, key: Any) -> bool:
+        """Whether there is a sample, or for a pair the subsample."""
+        if isinstance(key, tuple) or not self._overlay.only_adds:
+            return super().contains(key)
+        # Asked for each `column[s]`: for a sample that is committed it takes no hop to the loop.
+        return NestedReader(self._overlay.base).has_sample(key) or super().contains(key)
+
     def count_subsamples(self) -> int:
         """How many subsamples all samples have together."""
         return self._run(self._inner.count_subsamples())  # type: ignore[no-any-return]
@@ -273,9 +280,10 @@ class NestedWriteColumn(WriteColumn):
 
     def put_sample(self, sample: Key, subsamples: Samples) -> None:
         """Stage subsamples of one sample, from a mapping or pairs; the others of it stay. All are
-        checked before any is staged; then as ``put_many``."""
-        keys, values = pairs_of(subsamples, {})
-        self.put_many((sample, keys), values)
+        checked before any is staged; then as ``put``: ``column[sample] = ...`` does the same."""
+        keys, values = sample_pairs(self._inner, sample, subsamples)
+        for key, value in zip(keys, values, strict=True):
+            self.put(key, value)
 
     def append(self, value: Samples) -> str:
         """Stage a sample, a mapping or pairs of subsamples, under a new key, which is the

@@ -67,6 +67,14 @@ class Overlay:
         """Whether only this client's buffer and the base have to be looked at."""
         return not self._staging.may_be_staged(self._buffer.column)
 
+    @property
+    def only_adds(self) -> bool:
+        """Whether what the base commit has is there, whatever is staged. Errors: as
+        ``find_buffered``."""
+        with self._staging.lock:
+            self._staging.check_column(self._buffer)
+            return self.is_local and not self._buffer.has_deletions
+
     def find_buffered(self, encoded: bytes) -> npt.NDArray[Any] | None:
         """A copy of a buffered row, None if the key is not buffered. Errors: UnknownKey if it is
         deleted there; Closed."""

@@ -37,8 +37,9 @@ class NestedReader:
 
     def count_samples(self) -> int:
         """Reads the tree but for what lies within a large sample; once."""
+        nodes = self.column.nodes  # Closed, although it was counted before
         if self._samples is None:
-            blocks = sample_blocks(self.column.nodes, self.column.root)
+            blocks = sample_blocks(nodes, self.column.root)
             self._samples = sum(len(ends) for _, ends in blocks)
         return self._samples
 

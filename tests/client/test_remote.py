@@ -1,10 +1,12 @@
 """Reading through the daemon, when the files cannot be read."""
 
+import pickle
+
 import hangard_client
 import numpy as np
 import pytest
 
-from hangard.errors import Busy, Corrupt, UnknownColumn, UnknownKey, UnknownRevision
+from hangard.errors import Busy, Closed, Corrupt, UnknownColumn, UnknownKey, UnknownRevision
 from hangard.reading.snapshot import RepositoryReader
 
 
@@ -49,6 +51,26 @@ def test_a_client_that_cannot_read_the_files_asks_the_daemon(far, filled, images
 def test_a_branch_without_a_commit_reads_as_empty_from_afar(far, branch):
     with far.checkout(branch) as co:
         assert (list(co), co.commit_digest) == ([], None)
+
+
+def test_subsamples_come_from_afar_and_are_closed_with_their_checkout(repo, far, branch):
+    rows = np.arange(300, dtype="i4").reshape(100, 3)
+    with repo.checkout(branch, write=True) as co:
+        column = co.add_ndarray_column("x", shape=3, dtype="i4", contains_subsamples=True)
+        column.put_many(("s", range(100)), rows)
+        column["t"] = {"only": rows[7]}
+        co.commit("nested")
+    with far.checkout(branch) as co:
+        column = co["x"]
+        assert (list(column), column.num_subsamples) == (["s", "t"], 101)
+        assert list(column["s", 97:]) == [97, 98, 99]
+        assert (column["t"].data["only"] == rows[7]).all()
+        assert (co["x", "s", 5, 1:] == rows[5, 1:]).all()
+        again = pickle.loads(pickle.dumps(column))
+        assert (again["s", 9] == rows[9]).all()
+    for use in (lambda: column["s"], lambda: len(column), lambda: co["x"]):
+        with pytest.raises(Closed):
+            use()
 
 
 def test_large_and_empty_samples_come_from_afar(repo, far, branch):
