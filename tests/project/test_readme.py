@@ -74,3 +74,11 @@ def test_the_tour_on_the_command_line_works(tmp_path, shell):
     (commands,) = blocks("A short tour", "sh")
     output = run(["bash", "-euxo", "pipefail"], tmp_path, shell, commands)
     assert "first images" in output
+
+
+def test_the_tutorial_for_users_of_hangar_works(tmp_path, shell):
+    code = "\n".join(blocks("Coming from Hangar", "python"))
+    output = run([sys.executable, "-W", "error", "-"], tmp_path, shell, code)
+    assert "labels" in output
+    assert "no conflict any more" in output
+    run(["hangard", "-C", "digits", "stop"], tmp_path, shell, "")
