@@ -62,12 +62,19 @@ def run(command: list[str], folder: Path, environment: dict[str, str], text: str
     return result.stdout
 
 
-def test_the_tour_in_python_works(tmp_path, shell):
-    (code,) = blocks("A short tour", "python")
+@pytest.mark.parametrize(
+    ("position", "repository", "printed"),
+    [(0, "faces", "1000 faces"), (1, "kinds", "(256, 256)"), (2, "history", "[['faces', 7]]")],
+)
+def test_the_tour_in_python_works(tmp_path, shell, position, repository, printed):
+    code = blocks("A short tour", "python")[position]
     output = run([sys.executable, "-W", "error", "-"], tmp_path, shell, code)
-    assert "1000 faces" in output
-    assert "first faces" in output
-    run(["hangard", "-C", "faces", "stop"], tmp_path, shell, "")
+    assert printed in output
+    run(["hangard", "-C", repository, "stop"], tmp_path, shell, "")
+
+
+def test_every_block_of_the_tour_is_run():
+    assert len(blocks("A short tour", "python")) == 3
 
 
 def test_the_tour_on_the_command_line_works(tmp_path, shell):
