@@ -88,6 +88,10 @@ class RemoteSamples:
             found = np.frombuffer(rows, out.dtype) if len(rows) else np.empty(0, out.dtype)
             out[start : start + step] = found.reshape(len(part), *out.shape[1:])
 
+    def read_one_ragged(self, schema: Schema, digest: Digest) -> Any:
+        """One sample as a new array, str or bytes."""
+        return self.read_ragged(schema, np.frombuffer(digest, np.uint8).reshape(1, -1))[0]
+
     def read_ragged(self, schema: Schema, digests: npt.NDArray[np.uint8]) -> list[Any]:
         """Samples as new arrays, str or bytes."""
         return [
@@ -118,7 +122,7 @@ class RemoteSamples:
         """A read-only copy: nothing is mapped here."""
         if schema.kind == "str":
             raise InvalidRequest("text can be read, but not viewed", code="not-viewable")
-        (sample,) = self.read_ragged(schema, np.frombuffer(digest, np.uint8).reshape(1, -1))
+        sample = self.read_one_ragged(schema, digest)
         if schema.kind == "bytes":
             return memoryview(sample)
         sample.flags.writeable = False

@@ -39,7 +39,8 @@ VERSION = 1
 HEADER_BYTES = 16
 ALIGNMENT_BYTES = 8
 
-# Of text lz4 leaves a half more than zstd at its fastest, which decodes a block in 5 us.
+# Of numpy's sources in blocks of 4 KiB zstd at its fastest leaves 40 %, lz4 69 %; 100 bytes out of
+# a block take 5 and 1 us (bench/bench_kinds.py).
 PACKED_CODEC = "zstd"
 PACKED_LEVEL = 1
 

@@ -142,7 +142,7 @@ class ColumnReader:
 
     def _read_one(self, digest: Digest) -> Any:
         if self.is_ragged:
-            return self._repository.samples.read_ragged(self.schema, digest_row(digest))[0]
+            return self._repository.samples.read_one_ragged(self.schema, digest)
         return self._read(digest, self._dtype, self._shape, self._nbytes)
 
     def view(self, key: Any) -> Sample:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from hangard_ext.codec import read_many, read_ragged, read_row
 from hangard_ext.digest import crc32c
-from hangard_ext.recordspec import CODEC_RAW, FLAG_RAGGED, SHAPE_IS_LENGTH, unpack_one
+from hangard_ext.recordspec import CODEC_RAW, FLAG_RAGGED, SHAPE_IS_LENGTH, unpack_many, unpack_one
 
 from hangard.errors import Corrupt, HangardError, InvalidRequest, Purged
 from hangard.model.commit import Digest
@@ -107,6 +107,16 @@ class SampleReader:
 
     # Samples of variable shape, of text and of bytes
 
+    def read_one_ragged(self, schema: Schema, digest: Digest) -> Any:
+        """One sample as a new array, str or bytes."""
+        spec = self._locations.find(digest)
+        if spec is None:
+            raise self.missing(digest)
+        shape = self._shape(schema, int.from_bytes(spec[28:32], "little")) if schema.bound else ()
+        dtype = schema.numpy_dtype
+        array = self.read_one(digest, dtype, shape, prod(shape) * dtype.itemsize)
+        return array if schema.kind == "ndarray" else text_of(schema, array.tobytes())
+
     def read_ragged(self, schema: Schema, digests: Bytes) -> list[Any]:
         """Samples as new arrays, str or bytes. Arrays that are read together share memory."""
         return self.read_ragged_specs(schema, digests, self._specs_of(digests))
@@ -188,7 +198,10 @@ class SampleReader:
     ) -> tuple[list[tuple[int, ...]], tuple[Bytes, npt.NDArray[np.uint64]]]:
         shapes, ends = self._layout_of(schema, specs)
         out = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
-        for positions in by_file(specs):
+        for unordered in by_file(specs):
+            # In the order of their places each block is decoded once.
+            fields = unpack_many(specs[unordered])
+            positions = unordered[np.lexsort((fields["row"], fields["offset"]))]
             first = specs[positions[0]].tobytes()
             try:
                 mapped = self._files.of(first)
@@ -361,10 +374,15 @@ def values_of(schema: Schema, rows: RaggedRows, shapes: list[tuple[int, ...]]) -
             for (begin, end), shape in zip(spans, shapes, strict=True)
         ]
     blob = rows.data.tobytes()
+    return [text_of(schema, blob[begin:end]) for begin, end in spans]
+
+
+def text_of(schema: Schema, encoded: bytes) -> str | bytes:
+    """A sample of a column of kind str or bytes."""
     if schema.kind == "bytes":
-        return [blob[begin:end] for begin, end in spans]
+        return encoded
     try:
-        return [blob[begin:end].decode() for begin, end in spans]
+        return encoded.decode()
     except UnicodeDecodeError as error:
         raise Corrupt(f"a text is no UTF-8: {error}", code="damaged-sample") from error
 
