@@ -263,7 +263,8 @@ class Repacker:
         sums: _Sums,
     ) -> None:
         specs, found = self._index.find_many(digests)
-        sums.unreadable += int(np.count_nonzero(~found))
+        if not found.all():
+            sums.unreadable += self._lost(digests[~found])
         digests, specs = digests[found], specs[found]
         if not len(digests):
             return
@@ -303,6 +304,11 @@ class Repacker:
         if sums.since_checkpoint >= CHECKPOINT_BYTES or self._index.wants_checkpoint:
             sums.since_checkpoint = 0
             self._writer.run(MakeCheckpoint(), bulk=True)
+
+    def _lost(self, digests: Bytes) -> int:
+        """How many of digests that nothing holds were not erased on purpose."""
+        with self._env.read() as tables:
+            return sum(not tables.is_purged(digest.tobytes()) for digest in digests)
 
     def _shape(self, number: int) -> tuple[int, ...]:
         """An interned shape. Errors: Corrupt."""
