@@ -53,7 +53,9 @@ def rename(old: str, new: str) -> None:
 
 @command.command("delete")
 @click.argument("name", shell_complete=complete_branches)
-@click.option("--force", is_flag=True, help="Also if no other branch and no tag has its commits.")
+@click.option(
+    "-f", "--force", is_flag=True, help="Also if no other branch and no tag has its commits."
+)
 def delete(name: str, force: bool) -> None:
     """Delete branch NAME."""
     with open_repository() as repo:

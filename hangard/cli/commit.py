@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import click
+import hangard_client
 
 from hangard.cli.describe import commit_record, first_line
+from hangard.cli.editing import message_of
 from hangard.cli.output import print_json
 from hangard.cli.place import open_repository
 from hangard.cli.settling import choose_option, strategy_of
@@ -16,7 +19,13 @@ AUTHOR = re.compile(r"\s*(?P<name>[^<>]*[^<>\s])\s*<(?P<email>[^<>\s]+)>\s*")
 
 
 @click.command("commit")
-@click.option("-m", "--message", required=True, help="What changed, and why.")
+@click.option(
+    "-m",
+    "--message",
+    "messages",
+    multiple=True,
+    help="What changed, and why; repeatable, a line each. Without it your editor asks for it.",
+)
 @click.option("--author", help='"Name <email>"; without it the configured one.')
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Kept with it; repeatable.")
 @click.option(
@@ -27,7 +36,7 @@ AUTHOR = re.compile(r"\s*(?P<name>[^<>]*[^<>\s])\s*<(?P<email>[^<>\s]+)>\s*")
 @choose_option
 @click.option("--json", "as_json", is_flag=True, help="Print the commit as JSON.")
 def command(
-    message: str,
+    messages: tuple[str, ...],
     author: str | None,
     metadata: tuple[str, ...],
     strategy: str | None,
@@ -41,6 +50,7 @@ def command(
     """
     with open_repository(*author_of(author)) as repo, staged_session(repo) as co:
         base = co.commit_digest
+        message = message_of(messages, column_lines(co))
         digest = co.commit(
             message, metadata=metadata_of(metadata), strategy=strategy_of(strategy, choose)
         )
@@ -52,6 +62,14 @@ def command(
         return
     others = ", on top of what others committed" if rebased else ""
     click.echo(f"[{branch} {digest.hex()[:16]}] {first_line(message)}{others}")
+
+
+def column_lines(co: hangard_client.WriteCheckout) -> Iterator[str]:
+    """What is staged, for who writes the message."""
+    yield f"Staged for branch {co.branch}:"
+    for column in co.diff():
+        counts = column.counts()
+        yield f"  {column.name} +{counts.added} -{counts.deleted} ~{counts.changed}"
 
 
 def author_of(author: str | None) -> tuple[str, str] | tuple[None, None]:

@@ -99,6 +99,7 @@ class Verbs(click.Group):
 
 @click.group(
     cls=Verbs,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 error, 2 wrong usage, 3 conflict, 4 busy. Completion in bash:"
     ' eval "$(_HANGARD_COMPLETE=bash_source hangard)" (also zsh_source, fish_source).',
@@ -110,13 +111,16 @@ class Verbs(click.Group):
     help="Run as if started in this folder.",
 )
 @click.version_option(hangard.__version__, prog_name="hangard", message="%(prog)s %(version)s")
-def cli(directory: Path | None) -> None:
+@click.pass_context
+def cli(ctx: click.Context, directory: Path | None) -> None:
     """Versioned tensor data, written by many processes at once.
 
     The repository is looked for in the current folder and the ones above it.
     """
     if directory is not None:
         os.chdir(directory)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -19,7 +19,7 @@ from hangard.wire.messages import SessionInfo
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List, close and abort sessions; alone it lists.
+    """List, close, abort and release sessions; alone it lists.
 
     A session keeps one writer's staged changes until they are committed or dropped. The command
     line stages into the session named `default`.
@@ -81,6 +81,20 @@ def abort(session: str, as_json: bool) -> None:
     for info in found:
         changes = counted(info.staged, "change")
         click.echo(f"Dropped session {session}: {changes} staged for branch {info.branch}.")
+
+
+@command.command("release")
+def release() -> None:
+    """End the exclusive lease of whoever holds it: that process can write no more.
+
+    What it has staged stays in its session.
+    """
+    with open_repository() as repo:
+        holder = repo.release_exclusive()
+    if holder is None:
+        click.echo("No session is exclusive.")
+    else:
+        click.echo(f"Session {holder.id} (process {holder.pid}) is exclusive no more.")
 
 
 def record(session: SessionInfo) -> dict[str, Any]:

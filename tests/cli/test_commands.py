@@ -52,7 +52,7 @@ def test_wrong_usage_ends_with_2(shell):
     message = shell.fails("comit", code=2)
     assert message.startswith("Usage: ")
     assert "\nerror: No such command" in message
-    assert "Missing option" in shell.fails("commit", code=2)
+    assert "Missing argument" in shell.fails("checkout", code=2)
     assert "does not exist" in shell.fails("-C", "nowhere", "log", code=2)
 
 

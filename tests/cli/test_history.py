@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import hangard_client
 import numpy as np
 import pytest
 
@@ -180,3 +181,71 @@ def test_short_digests_that_fit_several_commits_are_told(grown):
     assert grown.json("show", "@~1")["message"] == "two"
     assert grown.json("show", "main@{1}")["message"] == "two"
     assert "nothing-like-it" in grown.fails("show", "nothing-like-it")
+
+
+def test_the_message_can_have_several_lines(grown):
+    grown("import", "b", "rows.npy")
+    grown("commit", "-m", "first line", "-m", "", "-m", "the rest")
+    assert grown.json("log")[0]["message"] == "first line\n\nthe rest"
+
+
+def editor(shell, text):
+    """An editor that keeps what it was shown, and writes a text before it."""
+    script = shell.folder / "editor"
+    lines = [
+        "#!/bin/sh",
+        'cp "$1" shown',
+        f"printf '{text}' > edited",
+        "cat shown >> edited",
+        'cp edited "$1"',
+    ]
+    script.write_text("\n".join(lines) + "\n")
+    script.chmod(0o755)
+    shell.environment["EDITOR"] = str(script)
+
+
+def test_the_editor_asks_for_the_message(grown, monkeypatch):
+    monkeypatch.delenv("VISUAL", raising=False)
+    editor(grown, "from the editor\\n\\nwith a body")
+    grown("import", "b", "rows.npy")
+    grown("commit")
+    assert grown.json("log")[0]["message"] == "from the editor\n\nwith a body"
+    shown = (grown.folder / "shown").read_text()
+    assert "#   b +3 -0 ~0" in shown
+    assert "# Staged for branch main:" in shown
+
+
+def test_an_empty_message_commits_nothing(grown, monkeypatch):
+    monkeypatch.delenv("VISUAL", raising=False)
+    grown("import", "b", "rows.npy")
+    editor(grown, "")
+    assert "empty-message" in grown.fails("commit")
+    grown.environment["EDITOR"] = None
+    monkeypatch.delenv("EDITOR", raising=False)
+    assert "-m MESSAGE" in grown.fails("commit", code=2)
+    assert grown.json("status")["staged"]["changes"]
+
+
+def test_help_alone_is_no_error(shell):
+    assert "Commands:" in shell()
+
+
+def test_init_keeps_the_author(shell):
+    shell.environment |= {"GIT_AUTHOR_NAME": None, "GIT_AUTHOR_EMAIL": None}
+    shell("init", "--name", "Bob", "--email", "bob@example.org")
+    np.save(shell.folder / "rows.npy", np.zeros((1, 2), np.uint8))
+    shell("import", "a", "rows.npy", "--commit", "x")
+    author = shell.json("log")[0]["author"]
+    shell("stop")
+    assert author == {"name": "Bob", "email": "bob@example.org"}
+
+
+def test_an_exclusive_lease_can_be_ended(grown):
+    assert "No session" in grown("sessions", "release")
+    with hangard_client.open(grown.folder) as repo:
+        co = repo.checkout("main", write=True, exclusive=True)
+        assert "(exclusive)" in grown("sessions")
+        assert "exclusive no more" in grown("sessions", "release")
+        with pytest.raises(hangard_client.Closed):
+            co.add_ndarray_column("x", shape=(1,), dtype="u1")
+        repo.abort_session(co.session)
