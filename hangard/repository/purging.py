@@ -37,6 +37,7 @@ from hangard.repository.dropping import Dropper
 from hangard.repository.maintaining import Maintenance
 from hangard.repository.moving import is_node
 from hangard.repository.storage import Storage
+from hangard.repository.usage import Usage
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -103,8 +104,6 @@ class Purger:
         self._dropper = dropper
         self._clock = clock
         self._maintenance = maintenance
-        with env.read() as tables:
-            storage.usage.purge(_rows(digest for digest, _ in tables.purged()))
 
     def purge(self, digests: Iterable[Digest], *, dry_run: bool = False) -> Erased:
         """Erase the samples with these digests; they are in no file when this returns.
@@ -172,6 +171,12 @@ class Purger:
                 raise InvalidRequest(
                     f"{wanted[i].tobytes().hex()} is a tree node, not a sample", code="not-a-sample"
                 )
+
+
+def load_tombstones(env: WritableEnvironment, usage: Usage) -> None:
+    """What earlier lives erased is refused in this one, too."""
+    with env.read() as tables:
+        usage.purge(_rows(digest for digest, _ in tables.purged()))
 
 
 class _Files:

@@ -56,7 +56,11 @@ DAMAGED_FILES = ("damaged-rows", "damaged-log", "short-file")
 
 
 def repair(
-    path: str | Path, *, dry_run: bool = False, progress: Progress | None = None
+    path: str | Path,
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+    open_repository: Callable[[str | Path], Repository] = Repository.open,
 ) -> Repaired:
     """Mend the repository at ``path``; with ``dry_run`` only look, which needs no lock.
 
@@ -68,7 +72,7 @@ def repair(
     if dry_run or (before.is_sound and not _has_hdf5(path)):
         return Repaired(dry_run=dry_run, before=before, after=before)
     actions = list(_make_openable(Path(path), before))
-    repository = Repository.open(path)
+    repository = open_repository(path)
     try:
         mender = Mender(repository, progress)
         found = before

@@ -53,6 +53,7 @@ from hangard.repository.merging import Merger
 from hangard.repository.nodes import Nodes
 from hangard.repository.objects import Objects
 from hangard.repository.publishing import Publisher
+from hangard.repository.purging import load_tombstones
 from hangard.repository.refs import Refs
 from hangard.repository.reindexing import mark_damaged
 from hangard.repository.repacking import Repacker
@@ -148,7 +149,8 @@ class Repository:
         self._sessions = SessionRegistry(
             env, disk, clock, objects=self._objects, heads=self._heads, writer=self._writer
         )
-        self._sessions.resume_all(found.sessions, self._storage.find_many)
+        load_tombstones(env, self._storage.usage)
+        self._sessions.resume_all(found.sessions, self._storage.find_known)
         self.publisher = Publisher(
             self._writer, self._storage, self._objects, clock, self._sessions.check_lease
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,15 @@ from hangard.backends.disk import Disk
 from hangard.db.environment import WritableEnvironment
 from hangard.db.writer import Writer
 from hangard.encoding.records import SessionRecord
-from hangard.errors import Busy, UnknownRevision, UnknownSession
+from hangard.errors import Busy, Corrupt, UnknownRevision, UnknownSession
 from hangard.limits import SESSION_AGE_S_MAX, SESSIONS_MAX, STAGED_TOTAL_BYTES_MAX
 from hangard.model.commit import Digest
+from hangard.model.directory import journal_path
 from hangard.model.names import check_session_name
 from hangard.repository.branches import check_commit
 from hangard.repository.clock import Clock
 from hangard.repository.committing import Heads, session_record
+from hangard.repository.journals import read_journal
 from hangard.repository.objects import Objects
 from hangard.repository.resuming import Finder, resume
 from hangard.repository.session import Session
@@ -225,10 +228,20 @@ class SessionRegistry:
             raise leased_elsewhere(holder)
 
     def staged_digests(self) -> list[npt.NDArray[np.uint8]]:
-        """The digests (n, 32) of all samples that sessions have staged."""
+        """The digests (n, 32) of all samples that sessions have staged.
+
+        Those of their journals, too, though later changes replaced them: a restart replays a
+        journal only up to what is not stored.
+        """
         with self._lock:
             sessions = list(self._sessions.values())
         found = []
+        with self._env.read() as tables:
+            records = list(tables.sessions())
+        for record in records:
+            path = self._env.directory / journal_path(record.id, record.journal)
+            with suppress(Corrupt):
+                found += [item.digests for item, _ in read_journal(path, record.consumed_bytes)]
         for session in sessions:
             for column in session.staged_columns().values():
                 found.append(column.changes().digests)

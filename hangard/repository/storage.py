@@ -156,6 +156,11 @@ class Storage:
         """Specs (n, 32) of digests (n, 32) and whether each was found."""
         return self._index.find_many(digests)
 
+    def find_known(self, digests: Bytes) -> tuple[Bytes, npt.NDArray[np.bool_]]:
+        """As ``find_many``; what was erased on purpose counts as found."""
+        specs, found = self._index.find_many(digests)
+        return specs, found | self.usage.were_purged(digests)
+
     def find_used(self, digests: Bytes) -> npt.NDArray[np.bool_]:
         """Which of these are stored; who asks counts on them from now on."""
         with self.usage.lock:

@@ -22,11 +22,13 @@ from typing import Any
 
 import numpy as np
 from crash.processes import environment
+from hangard_ext.digest import digest_many
 from repository.writing import Writer
 
 from hangard.backends.disk import Disk
 from hangard.db.environment import WritableEnvironment
 from hangard.db.tables import WriteTables
+from hangard.encoding.samples import sample_key
 from hangard.errors import NoSpace
 from hangard.limits import INDEX_SMALL_ENTRIES_MAX
 from hangard.repository import session
@@ -216,6 +218,13 @@ def samples(seed: int, n: int) -> np.ndarray:
     return _rows(np.arange(n) + seed * 10_000)
 
 
+def digests_of(rows: np.ndarray) -> list[bytes]:
+    """The content addresses of samples."""
+    out = np.empty((len(rows), 32), np.uint8)
+    digest_many(sample_key("ndarray", "|u1", (SAMPLE_BYTES,)), rows, SAMPLE_BYTES, out)
+    return [row.tobytes() for row in out]
+
+
 def numbers(rows: np.ndarray) -> list[int]:
     """The numbers of samples, whose every byte is looked at."""
     found = rows[:, :8].copy().view("<u8").reshape(-1)
@@ -264,9 +273,9 @@ class Life:
 class Lives:
     """Runs the load in processes forked from one that has imported everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "crash.points") -> None:
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "crash.points"],
+            [sys.executable, "-m", module],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -296,13 +305,13 @@ class Lives:
         self._server.stdout.close()
 
 
-def serve() -> None:
+def serve(live: Callable[..., None]) -> None:
     """Fork one life for each line of standard input."""
     for line in sys.stdin.buffer:
         pid = os.fork()
         if pid == 0:
             signal.alarm(LIFE_S_MAX)
-            run(**json.loads(line))
+            live(**json.loads(line))
             os._exit(0)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         tell(status=status)
@@ -312,8 +321,8 @@ def tell(**facts: Any) -> None:
     os.write(1, json.dumps(facts).encode() + b"\n")
 
 
-def run(path: str, backend: str, number: int, power_cut: bool) -> None:
-    """The load, in a process that is killed at the moment ``number``."""
+def counted_disk(path: Path, number: int, *, power_cut: bool) -> tuple[Countdown, CountingDisk]:
+    """The disk of a life that is killed at the moment ``number``."""
 
     def end() -> None:
         if isinstance(disk, ForgetfulDisk):
@@ -323,12 +332,17 @@ def run(path: str, backend: str, number: int, power_cut: bool) -> None:
             disk.lose_unsynced()
         os.kill(os.getpid(), signal.SIGKILL)
 
-    session.JOURNAL_BYTES_MAX = JOURNAL_BYTES_MAX
     countdown = Countdown(number, end)
-    disk = ForgetfulDisk(countdown, Path(path)) if power_cut else CountingDisk(countdown)
-    repository = Repository(
-        CountingEnvironment(Path(path), countdown), SystemClock(), disk, BOOT_ID
-    )
+    disk = ForgetfulDisk(countdown, path) if power_cut else CountingDisk(countdown)
+    return countdown, disk
+
+
+def run(path: str, backend: str, number: int, power_cut: bool) -> None:
+    """The load, in a process that is killed at the moment ``number``."""
+    session.JOURNAL_BYTES_MAX = JOURNAL_BYTES_MAX
+    countdown, disk = counted_disk(Path(path), number, power_cut=power_cut)
+    env = CountingEnvironment(Path(path), countdown)
+    repository = Repository(env, SystemClock(), disk, BOOT_ID)
     writer = Writer(repository)
     tell(session=writer.session.id)
     for position, step in enumerate(script(backend)):
@@ -339,4 +353,4 @@ def run(path: str, backend: str, number: int, power_cut: bool) -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(run)
