@@ -24,7 +24,7 @@ from hangard_client.async_log import AsyncLog
 from hangard_client.async_merging import AsyncMerging
 from hangard_client.async_refs import AsyncRefs, system_user
 from hangard_client.async_repacking import AsyncRepacking
-from hangard_client.commit_arguments import checked_message
+from hangard_client.commit_arguments import checked_flag, checked_message
 from hangard_client.connection import Connection, in_thread
 from hangard_client.hangar_import.verbs import AsyncHangarImports
 from hangard_client.history import Revision, plain_revision
@@ -106,6 +106,8 @@ class AsyncRepository(
 
         Errors: UnknownRevision, UnknownSession, Busy, InvalidRequest.
         """
+        checked_flag(write, "write")
+        checked_flag(exclusive, "exclusive")
         if autocommit is not None:
             checked_message(autocommit, "autocommit")
         if write or session is not None:

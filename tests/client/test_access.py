@@ -306,3 +306,10 @@ async def test_asynchronous_nested_columns(repo, both):
             assert list(await clips.read_sample("w", slice(1, None))) == [1, 2]
             assert await clips.get("nope") is None
             assert repr(clips["w"]) == "<AsyncSubsamples of 'w' in column 'clips'>"
+
+
+@pytest.mark.parametrize("flags", [{"write": "yes"}, {"write": 1}, {"write": True, "exclusive": 1}])
+def test_flags_of_a_checkout_are_true_or_false(repo, both, flags):
+    with pytest.raises(InvalidType) as caught:
+        repo.checkout(both, **flags)
+    assert caught.value.code == "invalid-flag-type"
