@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 from hangard.errors import InvalidRequest
+from hangard_client.child import Child
 
-END_S_MAX = 10.0  # how long a worker that is done may take to leave
+WORKER = "hangard_client.bulk_worker"
 
 Answer = tuple[str, Any, str]  # "done", samples, "" | "failed", error, where
 
@@ -24,10 +20,12 @@ class WorkerPool:
     InvalidRequest (``worker-ended``) if one died."""
 
     def __init__(self, job: bytes, count: int) -> None:
-        self._workers: dict[Any, subprocess.Popen[bytes]] = {}
+        self._workers: dict[Any, Child] = {}
         try:
             for _ in range(count):
-                self._start(job)
+                child = Child(WORKER)
+                self._workers[child.connection] = child
+                self._send(child.connection, job)
         except BaseException:
             self.close(at_once=True)
             raise
@@ -44,8 +42,7 @@ class WorkerPool:
             for connection in wait(busy):
                 kind, value, where = self._answer(connection)
                 if kind == "failed":
-                    if where:
-                        value.add_note(where)
+                    value.add_note(where)
                     raise value
                 if waiting:
                     self._send(connection, waiting.pop())
@@ -55,15 +52,8 @@ class WorkerPool:
 
     def close(self, *, at_once: bool) -> None:
         """End the workers; ``at_once``: whatever they are doing."""
-        for connection, process in self._workers.items():
-            connection.close()  # a worker that waits for a task ends
-            if at_once:
-                process.kill()
-            try:
-                process.wait(END_S_MAX)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        for child in self._workers.values():
+            child.end(at_once=at_once)
         self._workers.clear()
 
     def __enter__(self) -> WorkerPool:
@@ -71,22 +61,6 @@ class WorkerPool:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self.close(at_once=kind is not None)
-
-    def _start(self, job: bytes) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            number = theirs.fileno()
-            # A program of its own, not a fork of one that has threads, nor another run of the
-            # user's script.
-            process = subprocess.Popen(
-                [sys.executable, "-m", "hangard_client.bulk_worker", str(number)],
-                pass_fds=(number,),
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
-        connection = Connection(ours.detach())
-        self._workers[connection] = process
-        self._send(connection, job)
 
     def _send(self, connection: Any, message: bytes) -> None:
         try:
@@ -102,8 +76,7 @@ class WorkerPool:
         return answer
 
     def _ended(self, connection: Any) -> InvalidRequest:
-        code = self._workers[connection].wait()
-        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        how = self._workers[connection].end()
         return InvalidRequest(
             f"a worker of the bulk import was ended {how}; nothing was imported",
             code="worker-ended",

@@ -1,6 +1,6 @@
 """Carries the history of a Hangar repository over, commit by commit, parents first.
 
-What a commit changes against its first parent is staged in a session that stands on that parent,
+What a commit changes against its nearest parent is staged in a session that stands on that one,
 and committed with the parents, author and time it had. No branch is touched until all commits are
 there; then the branches move. An import that was broken off goes on where it was: commits that
 are there already are known by their digests in Hangar.
@@ -25,6 +25,7 @@ from hangard_client.hangar_import.records import (
     HANGAR_DIGEST,
     DamagedRecord,
     HangarCommit,
+    Snapshot,
     is_renamed,
 )
 from hangard_client.hangar_import.results import HangarImport, ImportProgress, Missing, Report
@@ -146,9 +147,8 @@ class HangarImporter:
 
     async def _import(self, commit: HangarCommit, number: int, total: int) -> None:
         parents = tuple(bytes(self._ours[parent]) for parent in commit.parents)
-        session = await self._standing_on(parents[0] if parents else None)
-        first = commit.parents[0] if commit.parents else None
-        plans = await in_thread(self._plans, first, commit.digest)
+        nearest, plans = await in_thread(self._plans, commit)
+        session = await self._standing_on(bytes(self._ours[nearest]) if nearest else None)
         title = commit.message.partition("\n")[0]
         changes = sum(len(plan.put) for plan in plans)
         staged = missing = done = 0
@@ -186,17 +186,26 @@ class HangarImporter:
             metadata[HANGAR_MESSAGE] = commit.message
         self._ours[commit.digest] = await commit_as(metadata, (commit.digest,))
 
-    def _plans(self, before: str | None, after: str) -> list[ColumnPlan]:
+    def _plans(self, commit: HangarCommit) -> tuple[str | None, list[ColumnPlan]]:
+        """The parent that it differs least from, and what it changes against that."""
+        after = self._source.snapshot(commit.digest)
+        nearest, before = None, Snapshot()
+        if commit.parents:
+            snapshots = {parent: self._source.snapshot(parent) for parent in commit.parents}
+            changed = {
+                parent: len(after.records ^ snapshot.records)
+                for parent, snapshot in snapshots.items()
+            }
+            nearest = min(changed, key=lambda parent: changed[parent])
+            before = snapshots[nearest]
         try:
-            plans = plan_commit(
-                self._source.snapshot(before), self._source.snapshot(after), self._source.schema
-            )
+            plans = plan_commit(before, after, self._source.schema)
         except DamagedRecord as error:
-            raise self._source.damaged_commit(after, error) from error
+            raise self._source.damaged_commit(commit.digest, error) from error
         for plan in plans:
             check_column_name(plan.name)
             self._done["renamed"] += sum(is_renamed(key) for key, _ in plan.put)
-        return plans
+        return nearest, plans
 
     def _items(self, plan: ColumnPlan, commit: str) -> list[Item]:
         """Where the samples of a plan lie; those that only a remote has are left out.

@@ -10,17 +10,19 @@ Every sample is checked against its xxh64, with ``verify`` also against its dige
 
 from __future__ import annotations
 
-import contextlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import prod
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from hangard.errors import Corrupt
 from hangard.model.keys import Key
+from hangard_client.hangar_import.hdf5_files import Hdf5Files
 from hangard_client.hangar_import.lmdb_files import LmdbFile
 from hangard_client.hangar_import.records import (
     NDARRAY,
@@ -46,6 +48,7 @@ class SampleReader:
     def __init__(self, source: HangarSource, *, verify: bool = False) -> None:
         self._source = source
         self._verify = verify
+        self._hdf5 = Hdf5Files()
         self._open: OrderedDict[tuple[str, str], Any] = OrderedDict()
 
     def batches(
@@ -70,11 +73,12 @@ class SampleReader:
 
     def close(self) -> None:
         """May be called twice."""
+        self._hdf5.close()
         while self._open:
             self._open.popitem()[1].close()
 
     def _each(self, schema: HangarSchema, items: list[Item]) -> Iterator[tuple[Key, Value, int]]:
-        for (code, uid, dataset), group in groupby(items, key=_file_of):
+        for _, group in groupby(items, key=_file_of):
             if schema.kind != NDARRAY:
                 for place, key, digest in group:
                     payload = self._blob(place)
@@ -82,33 +86,37 @@ class SampleReader:
                 continue
             dtype = np.dtype(schema.dtype)
             for run in _runs(list(group), dtype.itemsize):
-                first, last = run[0][0].row, run[-1][0].row
-                block = self._rows(code, uid, dataset, first, last, dtype)
+                rows = self._rows(run, dtype)
                 for place, key, digest in run:
-                    array = self._array(block[place.row - first], place, digest)
+                    array = self._array(rows[place.row - run[0][0].row], place, digest)
                     yield key, array, array.nbytes
 
-    def _rows(
-        self, code: str, uid: str, dataset: int, first: int, last: int, dtype: np.dtype[Any]
-    ) -> npt.NDArray[Any]:
-        """Rows ``first`` to ``last`` of one array of a file."""
-        path, record = self._source.data_path(code, uid), f"dataset {dataset}, row {first}"
-        if code not in ("00", "01", "10"):
-            raise damaged(path, record, f"format {code} holds no arrays")
+    def _rows(self, run: list[Item], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        """The rows of a file that a stretch of samples lies in."""
+        place, last = run[0][0], run[-1][0].row
+        path = self._source.data_path(place.code, place.uid)
+        record = f"dataset {place.dataset}, rows {place.row} to {last}"
+        if place.code == "10":
+            rows = self._numpy_rows(path, place, last)
+        elif place.code in ("00", "01"):
+            items = max(prod(each.shape) for each, _, _ in run) if place.code == "00" else 0
+            rows = self._hdf5.rows(path, place.dataset, place.row, last, items)
+        else:
+            raise damaged(path, record, f"format {place.code} holds no arrays")
+        if rows.dtype != dtype:
+            raise damaged(path, record, f"it holds {rows.dtype}, not {dtype}")
+        return rows
+
+    def _numpy_rows(self, path: Path, place: Place, last: int) -> npt.NDArray[Any]:
         try:
-            file = self._file(code, uid)
-            stored = file[str(dataset)] if code != "10" else file.rows
-            if stored.dtype != dtype:
-                raise damaged(path, record, f"it holds {stored.dtype}, not {dtype}")
-            if last >= len(stored):
-                raise damaged(path, f"row {last}", f"there are {len(stored)} rows")
-            return np.asarray(stored[first : last + 1])
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            raise damaged(path, record, error) from error
-        except OSError as error:
-            if error.filename is not None or type(error) is not OSError:
-                raise damaged(path, record, error.strerror or error) from error
-            raise damaged(path, record, error) from error
+            rows = self._file(place.code, place.uid).rows
+            if last >= len(rows):
+                raise damaged(path, f"row {last}", f"there are {len(rows)} rows")
+            return np.asarray(rows[place.row : last + 1])
+        except Corrupt:
+            raise
+        except (OSError, ValueError, TypeError) as error:
+            raise damaged(path, f"row {place.row}", error) from error
 
     def _array(self, row: npt.NDArray[Any], place: Place, digest: str) -> npt.NDArray[Any]:
         """One sample out of a row: a copy, checked."""
@@ -190,21 +198,7 @@ def _opened(source: HangarSource, code: str, uid: str) -> Any:
     path = source.data_path(code, uid)
     if code == "10":
         return NumpyFile(path)
-    if code in ("30", "31"):
-        return LmdbFile(path / "data.mdb")
-    import h5py
-
-    with contextlib.suppress(ImportError):
-        import hdf5plugin  # noqa: F401  registers Hangar's Blosc filter
-
-    try:
-        return h5py.File(path, "r", locking=False)
-    except OSError as error:
-        # A writer of Hangar that was killed leaves the file marked as being written. (Not tried
-        # first: a reader beside a writer waits for what a cut-off file will never have.)
-        if "consistency flags" not in str(error):
-            raise
-        return h5py.File(path, "r", swmr=True, locking=False)
+    return LmdbFile(path / "data.mdb")
 
 
 def _file_of(item: Item) -> tuple[str, str, int]:

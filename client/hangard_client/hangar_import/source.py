@@ -31,7 +31,7 @@ T = TypeVar("T")
 FOLDER: Final = ".hangar"
 FREE: Final = b"LOCK_AVAILABLE"
 VERSIONS: Final = "0.5"  # the first two parts of the versions whose format this is
-SNAPSHOTS_KEPT_MAX: Final = 2
+SNAPSHOTS_KEPT_MAX: Final = 3  # a merge and its parents
 FRAME_HEADER_BYTES: Final = 16
 _FRAME = struct.Struct("<4xIII")  # Blosc: sizes of the content, of a block, of the frame
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import lmdb
 import numpy as np
 import pytest
+from hangard_client.hangar_import.hdf5_files import Hdf5Files
 from hangard_client.hangar_import.lmdb_files import LmdbFile
 from hangard_client.hangar_import.planning import Step, plan_commit
 from hangard_client.hangar_import.records import (
@@ -28,6 +33,8 @@ from reference import hangar
 
 from hangard.errors import Busy, Corrupt, HangardError, InvalidRequest, NoRepository
 
+DATA_SUFFIXES = (".lmdb", ".npy", ".mdb", ".hdf5")
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -41,19 +48,18 @@ def copy(made: Path, tmp_path: Path) -> Path:
 
 def content(source: HangarSource, digest: str) -> dict[str, Any]:
     """All samples of a commit, as the expected content has them."""
-    reader = SampleReader(source, verify=True)
     result: dict[str, Any] = {}
-    for plan in plan_commit(Snapshot(), source.snapshot(digest), source.schema):
-        samples = result[plan.name] = {}
-        items = [(source.place(old), key, old) for key, old in plan.put]
-        for keys, values, _ in reader.batches(plan.schema, items):
-            for key, value in zip(keys, values, strict=True):
-                if isinstance(key, tuple):
-                    inner = samples.setdefault(hangar.key_text(key[0]), {})
-                    inner[hangar.key_text(key[1])] = hangar.summary(value)
-                else:
-                    samples[hangar.key_text(key)] = hangar.summary(value)
-    reader.close()
+    with contextlib.closing(SampleReader(source, verify=True)) as reader:
+        for plan in plan_commit(Snapshot(), source.snapshot(digest), source.schema):
+            samples = result[plan.name] = {}
+            items = [(source.place(old), key, old) for key, old in plan.put]
+            for keys, values, _ in reader.batches(plan.schema, items):
+                for key, value in zip(keys, values, strict=True):
+                    if isinstance(key, tuple):
+                        inner = samples.setdefault(hangar.key_text(key[0]), {})
+                        inner[hangar.key_text(key[1])] = hangar.summary(value)
+                    else:
+                        samples[hangar.key_text(key)] = hangar.summary(value)
     return result
 
 
@@ -161,13 +167,15 @@ def code_of(call: Any, *arguments: Any) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_damage_anywhere_is_an_error_or_no_matter(copy, seed):
     rng = random.Random(seed)
     paths = sorted(
         path
         for path in (copy / ".hangar").rglob("*")
-        if path.is_file() and path.stat().st_size and path.suffix in (".lmdb", ".npy", ".mdb")
+        if path.is_file()
+        and path.stat().st_size
+        and path.suffix in (".lmdb", ".npy", ".mdb", ".hdf5")
     )
     path = rng.choice(paths)
     data = bytearray(path.read_bytes())
@@ -288,3 +296,40 @@ def test_places_are_read_in_every_format():
 def test_records_that_say_nothing_are_refused(parse, value):
     with pytest.raises(DamagedRecord):
         parse(value)
+
+
+def test_a_file_that_ends_its_reader_is_named(tmp_path):
+    files = Hdf5Files()
+    with pytest.raises(Corrupt, match="Unable"):
+        files.rows(tmp_path / "none.hdf5", 0, 0, 1, 0)
+    assert files._child is not None
+    files._child.process.kill()
+    files._child.process.wait()
+    with pytest.raises(Corrupt, match=r"ended the reader by SIGKILL"):
+        files.rows(tmp_path / "none.hdf5", 0, 0, 1, 0)
+    files.close()
+
+
+def test_a_file_that_is_not_read_in_time_is_named(tmp_path):
+    fifo = tmp_path / "never.hdf5"
+    os.mkfifo(fifo)
+    files = Hdf5Files(read_s_max=0.5)
+    with pytest.raises(Corrupt, match="not read within"):
+        files.rows(fifo, 0, 0, 1, 0)
+    files.close()
+
+
+def test_a_file_that_its_writer_left_marked_is_read(tmp_path):
+    path = tmp_path / "marked.hdf5"
+    code = (
+        "import h5py, os, sys\n"
+        "file = h5py.File(sys.argv[1], 'w', libver='latest')\n"
+        "file.create_dataset('0', data=[[1, 2], [3, 4]], dtype='u1')\n"
+        "file.swmr_mode = True\n"
+        "file.flush()\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    files = Hdf5Files()
+    assert files.rows(path, 0, 1, 1, 0).tolist() == [[3, 4]]
+    files.close()
