@@ -46,12 +46,23 @@ class ColumnFacts(BackendFacts):
         return self.schema.layout == "nested"
 
     @property
+    def kind(self) -> str:
+        """What its samples are: ``ndarray``, ``str`` or ``bytes``."""
+        return self.schema.kind
+
+    @property
+    def variable_shape(self) -> bool:
+        """Whether its samples differ in shape; those of kind str and bytes always may."""
+        return self.schema.variable_shape
+
+    @property
     def dtype(self) -> np.dtype[Any]:
+        """Of text and bytes: uint8."""
         return self._schema.numpy_dtype
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of every sample."""
+        """The shape of every sample; with ``variable_shape`` the bound of each dimension."""
         return self._schema.shape
 
     def __array__(self, *_: Any, **__: Any) -> npt.NDArray[Any]:
@@ -62,10 +73,10 @@ class ColumnFacts(BackendFacts):
         )
 
     def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} {self.name!r}: {self.dtype} {self.shape},"
-            f" backend {self.backend}>"
-        )
+        what = f"{self.dtype} {self.shape}" if self.kind == "ndarray" else self.kind
+        if self.variable_shape and self.kind == "ndarray":
+            what = f"{self.dtype} up to {self.shape}"
+        return f"<{type(self).__name__} {self.name!r}: {what}, backend {self.backend}>"
 
 
 class ReadFacts(ColumnFacts, Unopened):
@@ -113,7 +124,8 @@ class AsyncColumn(ReadFacts):
         return self._reader.get(key)
 
     async def get_many(self, keys: Iterable[Any], out: Array | None = None) -> Array:
-        """Samples (n, *shape) in the order of the keys. Errors: UnknownKey."""
+        """Samples (n, *shape) in the order of the keys; a list with ``variable_shape``, which
+        takes no ``out``. Errors: UnknownKey, InvalidRequest (``invalid-output``)."""
         return await asyncio.to_thread(self._reader.get_packed, self._packed(keys), out)
 
     async def find_many(self, keys: Iterable[Any], default: Any = None) -> list[Any]:
@@ -184,7 +196,8 @@ class AsyncWriteColumn(AsyncBackendChange, ColumnFacts):
         return found if self._schema.variable_shape else np.array(found)
 
     async def get_many(self, keys: Iterable[Any], out: Array | None = None) -> Array:
-        """Samples (n, *shape) in the order of the keys. Errors: UnknownKey."""
+        """Samples (n, *shape) in the order of the keys; a list with ``variable_shape``, which
+        takes no ``out``. Errors: UnknownKey, InvalidRequest (``invalid-output``)."""
         return await self._overlay.get_many(self._packed(keys), out)
 
     async def find_many(self, keys: Iterable[Any], default: Any = None) -> list[Any]:

@@ -45,7 +45,8 @@ class Column(ReadFacts):
         return self._reader.get(key)
 
     def get_many(self, keys: Iterable[Any], out: Array | None = None) -> Array:
-        """Samples (n, *shape) in the order of the keys. Errors: UnknownKey."""
+        """Samples (n, *shape) in the order of the keys; a list with ``variable_shape``, which
+        takes no ``out``. Errors: UnknownKey, InvalidRequest (``invalid-output``)."""
         return self._reader.get_packed(self._packed(keys), out)
 
     def find_many(self, keys: Iterable[Any], default: Any = None) -> list[Any]:
@@ -131,7 +132,8 @@ class WriteColumn(StagedBackendFacts, ColumnFacts):
         return self._run(self._inner.read(key))
 
     def get_many(self, keys: Iterable[Any], out: Array | None = None) -> Array:
-        """Samples (n, *shape) in the order of the keys. Errors: UnknownKey."""
+        """Samples (n, *shape) in the order of the keys; a list with ``variable_shape``, which
+        takes no ``out``. Errors: UnknownKey, InvalidRequest (``invalid-output``)."""
         return self._run(self._inner.get_many(keys, out))
 
     def find_many(self, keys: Iterable[Any], default: Any = None) -> list[Any]:

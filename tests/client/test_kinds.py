@@ -389,6 +389,18 @@ def test_what_is_true_or_false_is_no_number(repo, branch, option):
         co.abort()
 
 
+def test_columns_tell_what_they_hold(repo, branch):
+    with repo.checkout(branch, write=True) as co:
+        text, varied = co.add_str_column("t"), co.add_ndarray_column("v", (3, 4), "f4", None, True)
+        assert (text.kind, text.variable_shape, text.backend) == ("str", True, "30")
+        assert (varied.kind, varied.shape, varied.dtype) == ("ndarray", (3, 4), np.dtype("f4"))
+        assert "up to (3, 4)" in repr(varied)
+        assert "str" in repr(text)
+        assert co.add_bytes_column("b", backend="bytes").kind == "bytes"
+        assert not co.add_ndarray_column("f", 3, "f4").variable_shape
+        co.abort()
+
+
 def test_nested_columns_hold_every_kind(repo, branch):
     with repo.checkout(branch, write=True) as co:
         co.add_str_column("t", contains_subsamples=True)["s"] = {"a": "one", 1: "zwei"}

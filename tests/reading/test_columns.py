@@ -330,9 +330,9 @@ def test_a_sample_that_moved_is_found_where_it_is_now(stored):
     with RepositoryReader(stored.path) as repository, repository.checkout() as tree:
         column = tree["a"]
         assert np.array_equal(column.get_many(range(N)), ROWS)
+        place = next(column.locations([0])).file
         first = stored.put_rows(ROWS, "10")
         stored.flush()
-        place = next(column.locations([0])).file
         repository.locations.forget(first)
         file = next(column.locations([0])).file
         assert file != place
