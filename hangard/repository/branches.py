@@ -106,10 +106,16 @@ def check_free(tables: ReadTables, name: str, prefix: bytes, *, without: str = "
         other = full.removeprefix(prefix.decode())
         if other == name:
             raise AlreadyExists(f"{kind} {name!r} exists", code=code)
-        # LMDB knows no directories: a branch "a" beside "a/b" would confuse whoever exports refs.
-        beside = other.startswith(name + "/") or name.startswith(other + "/")
-        if beside and other != without:
+        if other != without and shuts_out(name, other):
             raise AlreadyExists(f"{kind} {name!r} cannot stand beside {other!r}", code=code)
+
+
+def shuts_out(name: str, other: str) -> bool:
+    """Whether two branches, or two tags, cannot stand beside each other.
+
+    LMDB knows no directories: a branch "a" beside "a/b" would confuse whoever exports refs.
+    """
+    return name == other or other.startswith(name + "/") or name.startswith(other + "/")
 
 
 def check_commit(tables: ReadTables, commit: Digest) -> None:

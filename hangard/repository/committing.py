@@ -146,7 +146,7 @@ class CommitOperation(PlannedOperation):
         self.branch = self.session.branch  # it may have been renamed meanwhile
         try:
             self.plan = self._planned(group)
-            group.heads[self.session.branch] = self.plan.digest
+            group.heads[self.branch] = self.plan.digest
             group.commits[self.plan.digest] = self.plan.commit
             group.trees[self.plan.digest] = self.plan.tree
         except Exception as error:
@@ -168,12 +168,12 @@ class CommitOperation(PlannedOperation):
         for kind, record in plan.records:
             tables.put_object(kind, record)
         parent = plan.result.parent or b""
-        tables.put_ref(_ref(self.session.branch), plan.digest)
+        tables.put_ref(_ref(self.branch), plan.digest)
         title = plan.commit.message.split("\n", 1)[0]
         tables.append_reflog(
             ReflogEntry(
                 plan.commit.time_ns,
-                _ref(self.session.branch),
+                _ref(self.branch),
                 parent,
                 plan.digest,
                 f"commit: {title}",
@@ -184,10 +184,10 @@ class CommitOperation(PlannedOperation):
             request.command_id,
             commit=plan.digest,
             parent=parent,
-            branch=self.session.branch,
+            branch=self.branch,
             rebased=plan.result.rebased,
         )
-        tables.put_session(session_record(self.session, plan.snapshot, plan.digest))
+        tables.put_session(session_record(self.session, plan.snapshot, plan.digest, self.branch))
         return plan.result
 
     @property
@@ -338,12 +338,17 @@ class GroupCommit:
                     operation.release()
 
 
-def session_record(session: Session, snapshot: Snapshot, base: Digest | None) -> SessionRecord:
-    """The session as LMDB keeps it, once a commit has consumed what ``snapshot`` covers."""
+def session_record(
+    session: Session, snapshot: Snapshot, base: Digest | None, branch: str
+) -> SessionRecord:
+    """The session as LMDB keeps it, once a commit has consumed what ``snapshot`` covers.
+
+    ``branch`` as the operation was planned: a rename behind it in its group writes another.
+    """
     renews = session.wants_new_journal
     return SessionRecord(
         session.id,
-        session.branch,
+        branch,
         base or b"",
         session.opened_ns,
         session.used_ns,

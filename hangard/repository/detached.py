@@ -88,7 +88,7 @@ class DetachedCommit(PlannedOperation):
             parent=parent or b"",
             branch=self.branch,
         )
-        tables.put_session(session_record(self.session, snapshot, prepared.digest))
+        tables.put_session(session_record(self.session, snapshot, prepared.digest, self.branch))
         return CommitResult(digest=prepared.digest, branch=self.branch, parent=parent)
 
     @property

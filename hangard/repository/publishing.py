@@ -209,7 +209,9 @@ class PublishOperation(PlannedOperation):
         )
         if self.session is not None:
             assert self._snapshot is not None
-            tables.put_session(session_record(self.session, self._snapshot, publication.head))
+            tables.put_session(
+                session_record(self.session, self._snapshot, publication.head, self.branch)
+            )
         return CommitResult(digest=publication.head, branch=self.branch, parent=publication.before)
 
     @property

@@ -11,7 +11,7 @@ from hangard.encoding.records import HEADS, ReflogEntry
 from hangard.errors import HangardError, UnknownRevision
 from hangard.model.commit import Digest
 from hangard.reading.reflog import RENAMED_FROM
-from hangard.repository.branches import check_free
+from hangard.repository.branches import check_free, shuts_out
 from hangard.repository.committing import Group, Heads, PlannedOperation, check_head
 from hangard.repository.session import Session
 
@@ -56,8 +56,9 @@ class RenameBranch(PlannedOperation):
                 f"there is no branch {self._old!r}", code="unknown-branch"
             )
             return
-        if self.branch in group.heads:
-            return  # ``check`` says that it exists
+        others = [name for name in group.heads if name != self._old]
+        if self.branch == self._old or any(shuts_out(self.branch, name) for name in others):
+            return  # ``check`` says why
         self._head = group.heads.pop(self._old)
         group.heads[self.branch] = self._head
         for session in self._sessions(self._old):

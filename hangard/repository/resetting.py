@@ -93,7 +93,7 @@ class ResetSession(PlannedOperation):
                     self._user,
                 )
             )
-        tables.put_session(session_record(self._session, self._snapshot, base))
+        tables.put_session(session_record(self._session, self._snapshot, base, self.branch))
         return base
 
     def update(self, heads: Heads) -> None:

@@ -130,7 +130,7 @@ class SessionRegistry:
             if exclusive:
                 self._leased = identity
         try:
-            self._writer.run(PutSession(session_record(session, session.snapshot(), base)))
+            self._writer.run(PutSession(session_record(session, session.snapshot(), base, branch)))
         except BaseException:
             self.release(identity)
             with self._lock:
