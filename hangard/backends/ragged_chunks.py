@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hangard_ext.ragged import take_ragged
 
 from hangard.backends.segment import Bytes, Checksums, RaggedSegment, SegmentForm, ShapeIds
-from hangard.limits import KIB
+from hangard.limits import KIB, SAMPLE_BYTES_MAX
 from hangard.model.chunking import BLOCK_BYTES_MAX, CHUNK_BYTES, usual_chunk_bytes
 from hangard.model.options import hdf5_options
 from hangard.model.ragged import RaggedRows
@@ -73,7 +73,8 @@ def chunk_items(
     items = sizes.astype(np.int64) // item_bytes
     # frexp gives the number of bits; four of them are kept.
     steps = np.int64(1) << np.maximum(0, np.frexp(items.astype(np.float64))[1] - 4).astype(np.int64)
-    return np.where(items <= smallest, smallest, -(-items // steps) * steps)
+    stepped = np.minimum(-(-items // steps) * steps, SAMPLE_BYTES_MAX // item_bytes)
+    return np.where(items <= smallest, smallest, stepped)
 
 
 def cut_chunks(

@@ -79,6 +79,23 @@ def check_shapes(column: str, schema: Schema, shapes: Ends) -> None:
         raise wrong_shape(column, schema, tuple(shapes[int(np.argmax(beyond))].tolist()))
 
 
+def check_text(column: str, rows: RaggedRows) -> None:
+    """Errors: InvalidRequest (``invalid-text``) unless each row is text in UTF-8."""
+    try:
+        rows.data.tobytes().decode()
+        is_text = True
+    except UnicodeDecodeError:
+        is_text = False
+    # No row may begin within a character of the one before it.
+    begins = rows.ends[:-1][rows.ends[:-1] < rows.nbytes]
+    if not is_text or ((rows.data[begins] & 0xC0) == 0x80).any():
+        raise InvalidRequest(
+            f"column {column!r} holds text in UTF-8, and some of these bytes are none",
+            code="invalid-text",
+            column=column,
+        )
+
+
 def fits(schema: Schema, shape: tuple[int, ...]) -> bool:
     """Whether a sample of this shape may be put into a column of variable shape."""
     bound = schema.bound

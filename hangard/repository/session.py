@@ -27,7 +27,7 @@ from hangard.errors import (
 from hangard.limits import COLUMNS_PER_TREE_MAX, JOURNAL_BYTES_MAX, STAGED_BYTES_MAX
 from hangard.model.commit import Digest, Tree
 from hangard.model.names import check_column_name
-from hangard.model.ragged import RaggedRows, check_shapes
+from hangard.model.ragged import RaggedRows, check_shapes, check_text
 from hangard.model.schema import Schema
 from hangard.repository.batching import Batcher, Counts, Rows
 from hangard.repository.changes import (
@@ -434,7 +434,8 @@ def check_rows(
     rows: Rows,
     n: int,
 ) -> None:
-    """Errors: InvalidRequest (``wrong-dtype``, ``wrong-shape``, ``wrong-row-bytes``)."""
+    """Errors: InvalidRequest (``wrong-dtype``, ``wrong-shape``, ``wrong-row-bytes``,
+    ``invalid-text``)."""
     if dtype != schema.dtype:
         raise InvalidRequest(
             f"column {column!r} holds {schema.dtype}, not {dtype}",
@@ -449,6 +450,8 @@ def check_rows(
         )
     if isinstance(rows, RaggedRows):
         check_shapes(column, schema, rows.shapes)
+        if schema.kind == "str":
+            check_text(column, rows)
         return
     if tuple(shape) != schema.shape:
         raise InvalidRequest(

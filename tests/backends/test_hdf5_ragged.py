@@ -20,6 +20,7 @@ from hangard.backends.ragged_chunks import RaggedBatch, chunk_items
 from hangard.backends.segment import SegmentLost
 from hangard.encoding.rows import scan_rows
 from hangard.errors import NoSpace
+from hangard.limits import SAMPLE_BYTES_MAX
 from hangard.model.options import Hdf5Options
 from hangard.model.schema import make_schema
 
@@ -189,6 +190,8 @@ def test_chunks_of_large_samples_have_few_sizes_and_little_that_is_empty() -> No
     large = sizes > 512 * 1024
     assert (items[large] * 2 <= sizes[large] * 9 / 8 + 64).all()
     assert len(np.unique(items)) < 80
+    largest = np.array([SAMPLE_BYTES_MAX - 2, SAMPLE_BYTES_MAX], np.uint64)
+    assert (chunk_items(largest, 2, 512 * 1024) * 2 <= SAMPLE_BYTES_MAX).all()
 
 
 def test_a_segment_whose_process_died_is_lost_and_its_rows_are_not(tmp_path: Path) -> None:

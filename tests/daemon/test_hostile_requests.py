@@ -344,6 +344,24 @@ def test_a_schema_that_nobody_could_read_is_refused(daemon, fields):
     )
 
 
+@pytest.mark.parametrize(
+    ("shape", "code"),
+    [
+        ((2**40, 2**40), "sample-too-large"),
+        ((2**63, 0), "wrong-row-bytes"),
+        ((2, 3), "wrong-row-bytes"),
+        ((2**64 - 1, 2**64 - 1), "sample-too-large"),
+        ((4,), "invalid-frame"),
+    ],
+)
+def test_shapes_that_do_not_fit_their_rows_are_refused(daemon, shape, code):
+    state = daemon.open_session()
+    change = put(shape=(), dimensions=2)
+    sections = [b"\x10a", np.array([2], "<u4"), b"rows", np.array(shape, "<u8")]
+    status, answer = daemon.post("/changes", changes_body(state, change, sections=sections))
+    assert (status, error_of(answer).code) == (400, code)
+
+
 def test_a_change_larger_than_its_window_asks_for_no_memory(daemon):
     state = daemon.open_session()
     huge = put(count=100_000, shape=(2**20,), rows_in="window", rows_bytes=0, keys_bytes=100_000)
