@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from property.machine import Machine
 
@@ -22,6 +23,11 @@ class UpkeepRules(Machine):
     @rule()
     def repack(self) -> None:
         self.repo.repack()
+
+    @rule(full=st.booleans())
+    def gc(self, full: bool) -> None:
+        # The reflog keeps every commit that the model knows; aborted changes go.
+        self.repo.gc(grace_s=0, full=full)
 
     # The daemon
 
