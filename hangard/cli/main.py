@@ -27,6 +27,7 @@ VERBS = {
     "config": "config",
     "demo": "demo.command",
     "diff": "diff",
+    "export": "export",
     "gc": "gc",
     "import": "importing.command",
     "import-hangar": "import_hangar",
