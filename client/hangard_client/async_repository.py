@@ -314,7 +314,13 @@ class AsyncRepository(
     def _branch_name(self, revision: Revision | None) -> str:
         if revision is None:
             return self._only_branch()
-        if not isinstance(revision, str) or revision not in self.reader().branches():
+        branches = self.reader().branches()
+        if revision in ("HEAD", "@"):
+            return self.reader().head()
+        if isinstance(revision, str) and revision not in branches:
+            full = revision.removeprefix("heads/")
+            revision = full if full in branches else revision
+        if not isinstance(revision, str) or revision not in branches:
             raise UnknownRevision(
                 f"a session needs a branch, and {str(revision)[:80]!r} is none; commit= names"
                 " where it begins",

@@ -372,3 +372,26 @@ def test_what_a_tag_names_is_not_collected(tmp_path, images):
             assert (co["a"]["kept"] == images[0]).all()
         assert repo.verify().is_sound
         repo.stop()
+
+
+def test_a_session_takes_every_name_of_a_branch(repo, grown):
+    for name in (grown, f"heads/{grown}"):
+        with repo.checkout(name, write=True) as co:
+            assert co.branch == grown
+    with repo.checkout("HEAD", write=True) as co:
+        assert co.branch == "main"
+    for name in (f"{grown}~1", f"{grown}@{{1}}", "tags/x", bytes(32)):
+        with pytest.raises(UnknownRevision) as caught:
+            repo.checkout(name, write=True)
+        assert caught.value.code == "unknown-branch"
+
+
+def test_a_digest_can_be_short_and_in_capitals(repo, grown):
+    log = repo.log(grown)
+    for entry in log:
+        assert repo.log(entry.digest.hex()[:20])[0] == entry
+        assert repo.log(entry.digest.hex()[:20].upper())[0] == entry
+    with pytest.raises(UnknownRevision):
+        repo.log(log[0].digest.hex()[:3])
+    with pytest.raises(UnknownRevision):
+        repo.log("0000000000")
