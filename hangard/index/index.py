@@ -172,30 +172,30 @@ class Index:
         count = found & (known == specs).all(axis=1)
         return np.ascontiguousarray(digests[count]), np.ascontiguousarray(specs[count])
 
-    def add(self, digests: Bytes, specs: Bytes, *, nodes: bool = False) -> None:
-        """New entries, in any order, of nodes or samples; of equal digests the newest counts."""
+    def add(self, digests: Bytes, specs: Bytes, *, logged: bool = False) -> None:
+        """New entries, in any order, in a log or not; of equal digests the newest counts."""
         # The lock is for `checkpointed`, which clears the table.
         with self._lock:
             self._added += 1
             self._fresh.add_many(np.ascontiguousarray(digests), np.ascontiguousarray(specs))
-            if nodes and self._late is not None:
+            if logged and self._late is not None:
                 self._late.append((digests, specs))
 
-    def pending(self, *, follow_nodes: bool = False) -> Pending:
+    def pending(self, *, follow_log: bool = False) -> Pending:
         """What was added since the last checkpoint. It stays pending until ``checkpointed``.
 
         What the specs point at must be synced after this call and before the entries are made
-        durable. ``follow_nodes``: from now on nodes that come are kept for ``late_nodes``.
+        durable. ``follow_log``: from now on what comes into logs is kept for ``late``.
         """
         with self._lock:
-            self._late = [] if follow_nodes else None
+            self._late = [] if follow_log else None
             added = self._added  # before the items: what comes between counts as added later
         return Pending(*self._fresh.items(), added)
 
-    def late_nodes(self) -> Pending | None:
-        """The nodes that were added since ``pending``; None if there are none."""
+    def late(self) -> Pending | None:
+        """What was added in logs since ``pending``, until now; None if there is nothing."""
         with self._lock:
-            late = self._late
+            late, self._late = self._late, None
             if not late:
                 return None
             digests, specs = zip(*late, strict=True)

@@ -97,8 +97,8 @@ class EarlyRun:
 class Checkpoint:
     """What a transaction must name so that all index entries up to now are found after a crash.
 
-    ``late``: nodes that were stored since an early run began, whoever did it: the commits that
-    were planned meanwhile may count on them.
+    ``late``: what went into logs since an early run began, whoever wrote it: the commits that were
+    planned meanwhile may count on its nodes, and up to its end a log is indexed.
     """
 
     pending: Pending
@@ -179,7 +179,7 @@ class Storage:
         crc32c_many(rows, schema.sample_bytes, crcs)
         if may_log and rows.nbytes < LOG_ROWS_BYTES_MAX:
             with self._writing(LOG_FORM, self._create_log) as log:
-                self._index.add(digests, log.append(rows, digests, crcs))
+                self._index.add(digests, log.append(rows, digests, crcs), logged=True)
             return
         form = SegmentForm.of(schema)
         self._append(form, digests, lambda to: to.append(rows, digests, crcs))
@@ -198,7 +198,7 @@ class Storage:
         batch = RaggedBatch(rows, digests, crcs, shape_ids)
         if may_log and rows.nbytes < LOG_ROWS_BYTES_MAX:
             with self._writing(LOG_FORM, self._create_log) as log:
-                self._index.add(digests, batch.append_to(log))
+                self._index.add(digests, batch.append_to(log), logged=True)
             return
         for form, part in batch.by_form(schema):
             self._append(form, part.digests, part.append_to)
@@ -218,14 +218,14 @@ class Storage:
         """Store tree nodes that are not stored yet. Errors: NoSpace, Closed."""
         with self._writing(LOG_FORM, self._create_log) as log:
             assert isinstance(log, Log)
-            self._index.add(digests, log.append_nodes(digests, blob, ends), nodes=True)
+            self._index.add(digests, log.append_nodes(digests, blob, ends), logged=True)
 
     def write_records(self, kind: int, digests: Bytes, records: Records) -> None:
         """Write what lies in a log into another one as it is; see Log.append_records."""
         with self._writing(LOG_FORM, self._create_log) as log:
             assert isinstance(log, Log)
             specs = log.append_records(kind, digests, records)
-            self._index.add(digests, specs, nodes=True)
+            self._index.add(digests, specs, logged=True)
 
     def begin_run(self) -> None:
         """Start on the run that the next checkpoint needs, if much is pending; the writer's thread
@@ -237,7 +237,7 @@ class Storage:
             positions = {
                 id(file): file.indexed_bytes for file in [*self._open.values(), *self._retired]
             }
-            pending = self._index.pending(follow_nodes=True)
+            pending = self._index.pending(follow_log=True)
             number = self.take_number()
             path = run_path(number)
             self._strays.add(path)
@@ -254,7 +254,7 @@ class Storage:
     def checkpoint(self) -> Checkpoint:
         """Make everything that the index holds durable; only the writer's thread calls this.
 
-        With an early run: what that holds, and the nodes that came later.
+        With an early run: what that holds, and what came later into logs.
 
         Errors: NoSpace, and nothing is lost; Corrupt (``sync-failed``), and nothing is accepted
         any more until the repository is opened again.
@@ -265,7 +265,9 @@ class Storage:
             files = [*self._open.values(), *self._retired]
             early, self._early = self._early, None
             positions = {
-                id(file): file.indexed_bytes if early is None else early.positions.get(id(file), 0)
+                id(file): file.indexed_bytes
+                if early is None or file.segment.format_code == FORMAT_LOG
+                else early.positions.get(id(file), 0)
                 for file in files
             }
             # One with entries that this checkpoint leaves out is looked through after a crash.
@@ -275,7 +277,7 @@ class Storage:
                 if not file.in_flight and file.segment.rows_bytes == positions[id(file)]
             )
             pending = self._index.pending() if early is None else early.pending
-            late = None if early is None else self._index.late_nodes()
+            late = None if early is None else self._index.late()
             # Not the positions: a write whose entries are pending may still count as in flight.
             lengths = [(file, file.segment.rows_bytes) for file in files]
             strays = tuple(self._strays)

@@ -137,27 +137,27 @@ def test_what_is_added_during_a_checkpoint_stays_pending(directory):
 
 
 @pytest.mark.parametrize("rows_too", [False, True])
-def test_nodes_that_come_while_a_run_is_written_are_told_beside_it(directory, rows_too):
+def test_what_is_logged_while_a_run_is_written_is_told_beside_it(directory, rows_too):
     index = Index(directory, Disk())
     digests, specs = entries(100, 0)
     index.add(digests, specs)
-    pending = index.pending(follow_nodes=True)
+    pending = index.pending(follow_log=True)
     first, second, rows = entries(10, 1), entries(5, 2), entries(7, 3)
-    index.add(*first, nodes=True)
+    index.add(*first, logged=True)
     if rows_too:
         index.add(*rows)
-    index.add(*second, nodes=True)
+    index.add(*second, logged=True)
     index.write_run(1, pending)
-    late = index.late_nodes()
+    late = index.late()
     assert np.array_equal(late.digests, np.concatenate([first[0], second[0]]))
     index.checkpointed(pending, run_path(1), late)
     assert index.pending_count == (7 if rows_too else 0)
     assert index.recent_count == 15
     for added in [first, second, (digests, specs), *([rows] if rows_too else [])]:
         check_found(index, *added)
-    index.add(*entries(3, 4), nodes=True)
+    index.add(*entries(3, 4), logged=True)
     assert index.pending().added > pending.added
-    assert index.late_nodes() is None
+    assert index.late() is None
 
 
 def test_a_checkpoint_that_failed_leaves_all_pending(directory):

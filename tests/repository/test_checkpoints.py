@@ -19,6 +19,7 @@ from hangard.db.tables import WriteTables
 from hangard.errors import Conflict, Corrupt, NoSpace
 from hangard.index import Index
 from hangard.index import index as index_module
+from hangard.repository.reindexing import rebuild_index
 from hangard.repository.repository import Repository
 from hangard.repository.storage import Storage
 
@@ -43,8 +44,8 @@ class HesitatingIndex(Index):
         self.may_go_on = threading.Event()
         self.hesitates = False
 
-    def add(self, digests: Any, specs: Any, *, nodes: bool = False) -> None:
-        super().add(digests, specs, nodes=nodes)
+    def add(self, digests: Any, specs: Any, *, logged: bool = False) -> None:
+        super().add(digests, specs, logged=logged)
         if self.hesitates:
             self.added.set()
             assert self.may_go_on.wait(30)
@@ -231,3 +232,33 @@ def test_a_run_that_cannot_be_opened_after_its_transaction_is_kept(
     again = Repository.open(tmp_path)
     assert len(read_commit(again, second.digest)["a"]) == 5001
     again.close()
+
+
+def power_cut(path: Path) -> None:
+    """The machine starts again: only what LMDB names may be trusted."""
+    with WritableEnvironment(path) as env, env.write() as tables:
+        tables.put_meta("boot-id", b"another start of the machine")
+
+
+def commit_rows_of_a_segment(path: Path) -> bytes:
+    """The first log of this life takes its first nodes while the commit is planned."""
+    repository = Repository.open(path)
+    writer = Writer(repository)
+    writer.column("a", shape=(100,))
+    rows = np.random.default_rng(0).integers(0, 256, (6000, 100), np.uint8)
+    writer.put("a", (range(6000), rows))
+    return writer.commit().digest
+
+
+def test_a_log_begun_while_a_large_commit_is_planned_outlives_a_power_cut(tmp_path: Path) -> None:
+    Repository.create(tmp_path)
+    digest = live_and_die(commit_rows_of_a_segment, tmp_path)
+    power_cut(tmp_path)
+    repository = Repository.open(tmp_path)
+    assert len(read_commit(repository, digest)["a"]) == 6000
+    repository.close()
+    rebuilt = rebuild_index(tmp_path)
+    assert not rebuilt.problems
+    repository = Repository.open(tmp_path)
+    assert len(read_commit(repository, digest)["a"]) == 6000
+    repository.close()
