@@ -75,6 +75,11 @@ class PlannedOperation(ABC):
 
     branch: str
 
+    def hold(self) -> None:
+        """Keep still what it takes, until ``release``; called for all of a group before storage
+        begins on what becomes durable with them, so that they take nothing that comes later."""
+        return
+
     @abstractmethod
     def prepare(self, group: Group) -> None:
         """Plan it, and enter the new head in the group; never raises: ``check`` does."""
@@ -138,11 +143,13 @@ class CommitOperation(PlannedOperation):
         """Whether it is better not to hold many small commits up with this one."""
         return self.session.staged_total > INDEX_SMALL_ENTRIES_MAX
 
+    def hold(self) -> None:
+        self.session.hold().acquire()
+        self._held = True
+
     def prepare(self, group: Group) -> None:
         """Plan the commit; an error is kept for ``check``, so that the group goes on without."""
         self._group, self._error, self.plan = group, None, None
-        self.session.hold().acquire()
-        self._held = True
         self.branch = self.session.branch  # it may have been renamed meanwhile
         try:
             self.plan = self._planned(group)
@@ -303,6 +310,8 @@ class GroupCommit:
         wanted = [item for item in operations if isinstance(item, MakeCheckpoint)]
         for item in wanted:
             item.group = self._group
+        for operation in planned:
+            operation.hold()
         if planned:
             self.storage.begin_run()
         try:

@@ -50,11 +50,13 @@ class DetachedCommit(PlannedOperation):
         """Whether it is better not to hold many small commits up with this one."""
         return self.session.staged_total > INDEX_SMALL_ENTRIES_MAX
 
+    def hold(self) -> None:
+        self.session.hold().acquire()
+        self._held = True
+
     def prepare(self, group: Group) -> None:
         """Plan it; an error is kept for ``check``, so that the group goes on without."""
         self._group, self._error, self._plan = group, None, None
-        self.session.hold().acquire()
-        self._held = True
         try:
             self._plan = self._planned(group)
             prepared = self._plan[1]

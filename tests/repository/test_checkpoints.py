@@ -262,3 +262,43 @@ def test_a_log_begun_while_a_large_commit_is_planned_outlives_a_power_cut(tmp_pa
     repository = Repository.open(tmp_path)
     assert len(read_commit(repository, digest)["a"]) == 6000
     repository.close()
+
+
+class StagesMeanwhile(Storage):
+    """Lets another hand stage more between the start of a run and the plan of the commit."""
+
+    more: Any = None
+
+    def begin_run(self) -> None:
+        super().begin_run()
+        if self.more is not None:
+            thread = threading.Thread(target=self.more)
+            thread.start()
+            thread.join(0.5)
+
+
+def test_a_commit_takes_nothing_that_was_staged_after_its_run_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hangard.repository.repository.Storage", StagesMeanwhile)
+    repository = open_new(tmp_path)
+    writer = Writer(repository)
+    writer.column("a", shape=(100,))
+    rows = np.random.default_rng(0).integers(0, 256, (12_000, 100), np.uint8)
+    writer.put("a", (range(6000), rows[:6000]))
+    other = Writer(repository, writer.session)
+    staged = threading.Event()
+
+    def stage() -> None:
+        other.put("a", (range(6000, 12_000), rows[6000:]))
+        staged.set()
+
+    storage: Any = repository._storage
+    storage.more = stage
+    first = writer.commit()
+    storage.more = None
+    taken = read_commit(repository, first.digest)["a"]
+    assert len(taken) == 6000
+    assert staged.wait(30)
+    assert len(read_commit(repository, writer.commit().digest)["a"]) == 12_000
+    repository.close()
