@@ -85,6 +85,7 @@ class Session:
         self.exclusive = exclusive
         self.opened_ns = opened_ns
         self.used_ns = opened_ns
+        self.leased_ns = opened_ns  # when its client began to hold it exclusively, if one does
         self.counts = Counts()
         self.committing = threading.Lock()  # one commit of a session at a time
         self._base = base

@@ -208,8 +208,10 @@ class SessionRegistry:
     def lease(self, identity: str) -> None:
         """Hold the exclusive lease again. Errors: UnknownSession, Busy (``exclusive-session``)."""
         with self._lock:
-            self.get(identity)
+            session = self.get(identity)
             self.check_lease(identity)
+            if self._leased != identity:
+                session.leased_ns = self._clock.now_ns()
             self._leased = identity
 
     def release(self, identity: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hangard.backends.disk import Disk
@@ -102,12 +103,16 @@ def journals_of(directory: Path, disk: Disk, identity: str) -> Callable[[int, in
 
 def leased_elsewhere(holder: Session) -> Busy:
     """The error for who needs the lease that another session holds."""
+    since = datetime.fromtimestamp(holder.leased_ns // 1_000_000_000, UTC)
+    who = f"{holder.user}, pid {holder.pid}" if holder.user else f"pid {holder.pid}"
     return Busy(
-        f"session {holder.id} (pid {holder.pid}) writes {holder.branch!r} exclusively;"
-        " close its checkout first",
+        f"session {holder.id} ({who}, since {since:%Y-%m-%d %H:%M:%S} UTC) writes"
+        f" {holder.branch!r} exclusively; close its checkout first",
         code="exclusive-session",
         session=holder.id,
+        user=holder.user,
         pid=holder.pid,
+        since_s=holder.leased_ns / 1e9,
     )
 
 

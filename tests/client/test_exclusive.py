@@ -45,6 +45,21 @@ def test_a_named_exclusive_session_has_one_client(own):
     assert [info.id for info in own.sessions()] == []
 
 
+def test_who_is_refused_learns_who_holds_the_lease_and_since_when(own):
+    before_s = int(time.time())
+    with hold(own) as co, own.checkout("main", write=True) as other:
+        other.add_ndarray_column("y", shape=6, dtype="u1")
+        for use in (lambda: hold(own), lambda: other.commit("not now")):
+            with pytest.raises(Busy, match=f"pid {os.getpid()}, since 20") as caught:
+                use()
+            assert caught.value.code == "exclusive-session"
+            details = caught.value.details
+            assert (details["session"], details["pid"]) == (co.session, os.getpid())
+            assert details["user"]
+            assert before_s <= details["since_s"] <= time.time()
+        other.abort()
+
+
 def test_a_session_that_was_shared_becomes_exclusive(own):
     own.checkout("main", write=True, name="mine").close()
     co = own.checkout("main", write=True, name="mine")

@@ -338,3 +338,22 @@ def test_subsamples_of_every_kind(repo, branch):
         assert found[1].shape == (1, 2)
         assert [sample for sample, _ in co["arrays"].items()] == ["s", "t"]
         assert len(list(co["arrays"].subsample_items())) == 4
+
+
+def test_a_session_is_shared_by_clients_who_see_each_other(repo, clips):
+    with repo.checkout(clips, write=True) as first, repo.checkout(session=first.session) as second:
+        first["clips"]["a", "up"] = clip(300)
+        first["clips"].delete((5, 0))
+        del first["clips"]["z", "one"]
+        first.flush()
+        theirs = second["clips"]
+        assert list(theirs["a"]) == [3, "left", "right", "up"]
+        assert (theirs["a", "up"] == clip(300)).all()
+        assert list(theirs[5, ...]) == list(range(1, 10))
+        assert list(theirs) == [5, "a"]
+        assert theirs.num_subsamples == 13
+        assert "z" not in theirs
+        theirs["z"] = {"two": clip(301)}
+        second.flush()
+        assert list(first["clips", "z"]) == ["two"]
+        first.commit("both")

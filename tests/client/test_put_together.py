@@ -1,10 +1,15 @@
 """One call over several columns: all of it is staged, or none."""
 
+import contextlib
+import os
+import signal
+import threading
+
 import hangard_client
 import numpy as np
 import pytest
 
-from hangard.errors import Closed, InvalidRequest, InvalidType, UnknownColumn
+from hangard.errors import Closed, InvalidRequest, InvalidType, Unavailable, UnknownColumn
 
 
 @pytest.fixture
@@ -104,3 +109,29 @@ async def test_asynchronous_checkouts_stage_together(repo, wide):
         await co.put_many({"image": (range(100), images), "label": dict(enumerate(labels))})
         assert await co["label"].count() == await co["image"].count() == 100
         await co.commit("together")
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.03, 0.1])
+def test_a_killed_daemon_leaves_all_of_a_call_or_nothing(repo, wide, delay_s):
+    images, labels = rows(2000)
+    co = repo.checkout(wide, write=True)
+    killer = threading.Timer(delay_s, os.kill, (repo.status()["pid"], signal.SIGKILL))
+    killer.start()
+    done, lost = 0, None
+    for number in range(12):
+        keys = range(number * 2000, number * 2000 + 2000)
+        try:
+            co.put_many({"image": (keys, images), "label": (keys, labels)})
+        except Closed as error:
+            lost = error.code
+            break
+        done += 1
+    killer.join()
+    assert lost in (None, "staged-changes-lost")
+    with contextlib.suppress(Closed, Unavailable):
+        co.leave()
+    with repo.checkout(session=co.session) as again:
+        found = list(again["image"])
+        assert found == list(again["label"])
+        assert len(found) in ({done * 2000, done * 2000 + 2000} if lost else {done * 2000})
+        again.abort()
