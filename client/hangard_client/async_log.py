@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
+from hangard.errors import InvalidRequest
 from hangard.model.commit import Digest
 from hangard.reading import revisions
 from hangard.reading.snapshot import RepositoryReader
@@ -69,6 +70,7 @@ class AsyncLog:
 
     def read_history(self, revision: Revision | None, limit: int | None, all_refs: bool) -> History:
         reader = self.reader()
+        _check_limit(limit)
         heads, tags = reader.branches(), reader.tags()
         starts: list[Digest] = []
         if all_refs:
@@ -83,6 +85,7 @@ class AsyncLog:
         return History(head, entries, _names(heads), _names(tags))
 
     def read_reflog(self, ref: str | None, limit: int) -> list[RefMovement]:
+        _check_limit(limit)
         return [
             RefMovement(
                 entry.ref,
@@ -118,6 +121,14 @@ class AsyncLog:
             revision=start if isinstance(start, str) else start.hex(),
             commit=commit,
             columns=columns,
+        )
+
+
+def _check_limit(limit: object) -> None:
+    """Errors: InvalidRequest (``invalid-limit``)."""
+    if limit is not None and (not isinstance(limit, int) or limit < 0):
+        raise InvalidRequest(
+            f"limit= is a number of entries from 0 on, or None, not {limit!r}", code="invalid-limit"
         )
 
 

@@ -109,12 +109,9 @@ class Session:
             return any(column.is_changed for column in self._columns.values())
 
     def attach(self) -> int:
-        """The first sequence number of a new stream. Errors: Closed after 65,535 of them."""
+        """The first sequence number of a new stream."""
         with self._lock:
-            stream = self._streams.begin()
-            if stream is None:
-                raise Closed(f"session {self.id} was attached too often", code="streams-used-up")
-            return (stream << STREAM_BITS) + 1
+            return (self._streams.begin() << STREAM_BITS) + 1
 
     def forget_stream(self, sequence: int) -> None:
         """A client has left: nothing of its stream comes any more."""

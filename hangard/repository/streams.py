@@ -2,15 +2,17 @@
 
 A sequence number's upper 16 bits name a stream, one for each client that attached; the lower 48
 count that client's changes. Streams of clients that left are forgotten, and of those that were
-never heard of again the ones used longest ago: STREAMS_KEPT_MAX are kept.
+never heard of again the ones used longest ago: STREAMS_KEPT_MAX are kept. When all numbers were
+given once, those of clients that left are given again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 
 STREAM_BITS = 48
-STREAMS_MAX = 1 << 16  # that a session ever has
+STREAMS_MAX = 1 << 16
 STREAMS_KEPT_MAX = 256
 
 
@@ -19,13 +21,19 @@ class Streams:
 
     def __init__(self, last: Mapping[int, int]) -> None:
         self._last = dict(last)
-        self._begun = 0
+        self._given: set[int] = set()  # in this life, to clients that may be there still
         self._left: int | None = None  # the newest stream, if its client has left
 
-    def begin(self) -> int | None:
-        """A number that no stream had before; None after the last."""
-        self._begun = max(self._begun, *self._last, 0) + 1
-        return self._begun if self._begun < STREAMS_MAX else None
+    def begin(self) -> int:
+        """A number that no other client uses."""
+        newest = max(self._last, default=0)
+        if newest + 1 < STREAMS_MAX:
+            stream = newest + 1
+        else:
+            stream = next(n for n in count(1) if n not in self._last and n not in self._given)
+        self._given.add(stream)
+        self.advance(stream << STREAM_BITS)
+        return stream
 
     def last(self, stream: int) -> int:
         """The last applied number; the one before the first for a stream that is not known."""
@@ -45,8 +53,9 @@ class Streams:
 
     def forget(self, sequence: int) -> None:
         """The client of the stream that a number belongs to has left. The newest stays until there
-        is a newer one: after a restart it tells which numbers were given away."""
+        is a newer one: after a restart it tells which numbers were given."""
         stream = sequence >> STREAM_BITS
+        self._given.discard(stream)
         if stream == max(self._last, default=0):
             self._left = stream
         else:

@@ -45,7 +45,7 @@ class CreateTag:
 
 @dataclass(frozen=True, slots=True)
 class DeleteTag:
-    """Take a name from a commit. The tag object stays until it is collected."""
+    """Take a name from a commit. The tag object stays: undoing this is creating the ref again."""
 
     name: str
     time_ns: int

@@ -395,3 +395,13 @@ def test_a_digest_can_be_short_and_in_capitals(repo, grown):
         repo.log(log[0].digest.hex()[:3])
     with pytest.raises(UnknownRevision):
         repo.log("0000000000")
+
+
+def test_limits_are_numbers(repo, grown):
+    assert repo.log(grown, limit=0) == []
+    assert len(repo.log(grown, limit=2)) == 2
+    for limit in (-1, "2", 1.5):
+        with pytest.raises(InvalidRequest):
+            repo.log(grown, limit=limit)
+        with pytest.raises(InvalidRequest):
+            repo.reflog(grown, limit=limit)

@@ -39,6 +39,20 @@ def test_what_is_kept_is_bounded_and_those_in_use_stay():
     assert streams.last(2) == number(2, 0)  # forgotten: what comes from it is refused as a gap
 
 
-def test_streams_end():
-    assert Streams({STREAMS_MAX - 2: number(STREAMS_MAX - 2, 1)}).begin() == STREAMS_MAX - 1
-    assert Streams({STREAMS_MAX - 1: number(STREAMS_MAX - 1, 1)}).begin() is None
+def test_numbers_of_clients_that_left_are_given_again_when_all_were_given():
+    streams = Streams({STREAMS_MAX - 2: number(STREAMS_MAX - 2, 7)})
+    newest = streams.begin()
+    assert newest == STREAMS_MAX - 1
+    first, second = streams.begin(), streams.begin()
+    assert (first, second) == (1, 2)
+    streams.advance(number(first, 5))
+    streams.forget(number(first, 5))
+    assert streams.begin() == first
+    assert streams.last(first) == number(first, 0)
+
+
+def test_a_number_whose_client_may_be_there_still_is_not_given_again():
+    streams = Streams({STREAMS_MAX - 1: number(STREAMS_MAX - 1, 1)})
+    given = [streams.begin() for _ in range(3 * STREAMS_KEPT_MAX)]
+    assert len(set(given)) == len(given)
+    assert len(streams.all()) == STREAMS_KEPT_MAX
