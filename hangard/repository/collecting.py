@@ -15,7 +15,9 @@ loses what he found a moment ago.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,22 +191,47 @@ class Collector:
         """Delete commits, trees and schemas that were not marked; how many commits, how many of
         all."""
         dead = marked.unmarked_objects()
-        commits = sum(1 for _, is_commit in dead if is_commit)
+        commits = sum(1 for _, kind in dead if kind == KIND_COMMIT)
         if dry_run:
             return commits, len(dead)
-        digests = [digest for digest, _ in dead]
+        digests = self._from_the_tips(dead)
         for begin in range(0, len(digests), OBJECTS_PER_TRANSACTION_MAX):
-            part = digests[begin : begin + OBJECTS_PER_TRANSACTION_MAX]
             while True:
+                part = digests[begin : begin + OBJECTS_PER_TRANSACTION_MAX]
+                part = [digest for digest in part if digest not in marked.walk.objects]
                 try:
                     self._writer.run(DropObjects(tuple(part), marked, self._roots()), bulk=True)
                     break
                 except RootsChanged:
                     marked.visit_roots(self._roots())
                     marked.check_complete()
-                    part = [digest for digest in part if digest not in marked.walk.objects]
         self._objects.forget()
         return commits, len(digests)
+
+    def _from_the_tips(self, dead: list[tuple[Digest, bytes]]) -> list[Digest]:
+        """Objects in an order in which all that one leads to goes after it: a commit that is there
+        still, between two transactions or after a crash, can be named again."""
+        parents: dict[Digest, tuple[Digest, ...]] = {}
+        with self._env.read() as tables:
+            for digest, kind in dead:
+                if kind == KIND_COMMIT:
+                    parents[digest] = ()
+                    with suppress(Corrupt):
+                        commit = tables.find_commit(digest)
+                        parents[digest] = commit.parents if commit is not None else ()
+        children = Counter(parent for some in parents.values() for parent in some)
+        waiting = [digest for digest in parents if not children[digest]]
+        order = []
+        while waiting:
+            digest = waiting.pop()
+            order.append(digest)
+            for parent in parents[digest]:
+                children[parent] -= 1
+                if parent in parents and not children[parent]:
+                    waiting.append(parent)
+        for wanted in (KIND_TREE, KIND_SCHEMA):
+            order += [digest for digest, kind in dead if kind == wanted]
+        return order
 
     def _census(self, lives: Lives, oldest_ns: int) -> list[_File]:
         """What lives in each sealed file that is old enough."""
@@ -300,8 +327,8 @@ class Marked:
 
     def visit_young(self, oldest_ns: int) -> None:
         """Commits younger than the grace, though nothing names them."""
-        for digest, is_commit in self.unmarked_objects():
-            if is_commit:
+        for digest, kind in self.unmarked_objects():
+            if kind == KIND_COMMIT:
                 with self._env.read() as tables:
                     commit = tables.find_commit(digest)
                 if commit is not None and commit.time_ns > oldest_ns:
@@ -316,11 +343,11 @@ class Marked:
                 code="gc-needs-repair",
             )
 
-    def unmarked_objects(self) -> list[tuple[Digest, bool]]:
-        """Objects that were not met, and whether each is a commit."""
+    def unmarked_objects(self) -> list[tuple[Digest, bytes]]:
+        """Objects that were not met, and the kind of each."""
         with self._env.read() as tables:
             return [
-                (digest, kind == KIND_COMMIT)
+                (digest, kind)
                 for digest, kind in tables.objects()
                 if kind in COLLECTED_KINDS and digest not in self.walk.objects
             ]

@@ -190,7 +190,7 @@ class Merger:
                 code="nothing-changes",
             )
         made = self._made(request, tree, (head,) if head else ())
-        publication = Publication(head, made.digest, (made,))
+        publication = Publication(head, made.digest, (made,), sources=(request.commit,))
         return Planned("commit", publication, tree, (), conflicts)
 
     def _plan_merge(

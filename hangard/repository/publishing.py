@@ -94,11 +94,13 @@ class Publication:
     """A branch moves from ``before`` (None: it has no commit) to ``head``.
 
     ``commits`` are those that are not stored yet, parents first; none for a fast-forward.
+    ``sources`` are commits that they took something from: gc must not have taken them meanwhile.
     """
 
     before: Digest | None
     head: Digest
     commits: tuple[PreparedCommit, ...] = ()
+    sources: tuple[Digest, ...] = ()
 
 
 class Planner(Protocol):
@@ -184,7 +186,8 @@ class PublishOperation(PlannedOperation):
             check_head(tables, self.branch, publication.before)
         new = {prepared.digest for prepared in publication.commits}
         named = {parent for prepared in publication.commits for parent in prepared.commit.parents}
-        for digest in sorted((named | {publication.head}) - new):
+        named.update(publication.sources, [publication.head])
+        for digest in sorted(named - new):
             check_commit(tables, digest)
 
     def apply(self, tables: WriteTables) -> CommitResult:

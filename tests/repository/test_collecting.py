@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +18,10 @@ from hangard.errors import Busy, Corrupt, UnknownRevision
 from hangard.model.directory import directory_of
 from hangard.reading.snapshot import RepositoryReader
 from hangard.reading.verification import verify
-from hangard.repository.collecting import Collected
+from hangard.repository import collecting
+from hangard.repository.collecting import Collected, DropObjects
 from hangard.repository.repository import Repository
+from hangard.wire.merging import MergeRequest
 
 SHAPE = (16, 16)
 BATCH_ROWS = 1_500  # above LOG_ROWS_BYTES_MAX: such a batch goes into a segment
@@ -319,3 +324,72 @@ def test_writers_that_put_what_gc_drops_lose_nothing(repository: Repository, bac
     collect(repository, full=True)
     assert verify(repository.path).is_sound
     assert collect(repository, full=True).commits == 0
+
+
+@pytest.mark.parametrize("when", range(8))
+def test_a_commit_that_is_named_again_while_objects_go_keeps_its_history_or_is_gone(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, when: int
+) -> None:
+    writer = Writer(repository)
+    writer.column("a", shape=SHAPE)
+    commit_rows(writer, 0, rows_of(3, 0))
+    repository.create_branch("side")
+    other = Writer(repository, branch="side")
+    other.column("b", shape=SHAPE)
+    for number in range(3):
+        tip = commit_rows(other, 10 * number, rows_of(3, number + 1))
+    repository.close_session(other.session.id, abort=True)
+    repository.delete_branch("side", force=True)
+    monkeypatch.setattr(collecting, "OBJECTS_PER_TRANSACTION_MAX", 1)
+    run, done = repository._writer.run, 0
+
+    def run_and_name(operation: Any, *, bulk: bool = False) -> Any:
+        nonlocal done
+        if isinstance(operation, DropObjects):
+            if done == when:
+                with suppress(UnknownRevision):
+                    repository.create_branch("again", tip)
+            done += 1
+        return run(operation, bulk=bulk)
+
+    monkeypatch.setattr(repository._writer, "run", run_and_name)
+    collect(repository)
+    assert ("again" in repository._heads) == (when == 0)
+    assert verify(repository.path).is_sound
+    if when == 0:
+        assert len(read_commit(repository, tip)["a"]) == 9
+
+
+def test_a_cherry_pick_of_a_commit_that_gc_took_meanwhile_is_refused(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(repository)
+    writer.column("a", shape=SHAPE)
+    first = commit_rows(writer, 0, rows_of(3, 0))
+    repository.create_branch("side")
+    other = Writer(repository, branch="side")
+    other.column("b", shape=SHAPE)
+    other.put("b", (range(3), rows_of(3, 1)))
+    picked = other.commit().digest
+    repository.close_session(other.session.id, abort=True)
+    repository.delete_branch("side", force=True)
+    publish = repository.publisher.publish
+
+    def collect_and_publish(*arguments: Any, **options: Any) -> Any:
+        collect(repository)
+        return publish(*arguments, **options)
+
+    monkeypatch.setattr(repository.publisher, "publish", collect_and_publish)
+    request = MergeRequest(
+        branch="main",
+        commit=picked,
+        verb="cherry-pick",
+        command_id=secrets.token_bytes(16),
+        message="pick",
+        author_name="Ada",
+        author_email="ada@example.org",
+    )
+    with pytest.raises(UnknownRevision):
+        repository._merging.carry_out(request)
+    assert repository._heads["main"] == first
+    assert verify(repository.path).is_sound
