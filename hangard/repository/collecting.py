@@ -45,6 +45,7 @@ from hangard.reading.readers import live_marks
 from hangard.reading.tables import ReadTables
 from hangard.repository.clock import Clock
 from hangard.repository.committing import MakeCheckpoint
+from hangard.repository.detached import DetachedTips
 from hangard.repository.dropping import Dropper, Lives
 from hangard.repository.maintaining import Maintenance
 from hangard.repository.objects import Objects
@@ -110,6 +111,7 @@ class Collector:
         dropper: Dropper,
         *,
         sessions: SessionRegistry,
+        tips: DetachedTips,
         objects: Objects,
         clock: Clock,
         maintenance: Maintenance,
@@ -120,6 +122,7 @@ class Collector:
         self._writer = writer
         self._dropper = dropper
         self._sessions = sessions
+        self._tips = tips
         self._objects = objects
         self._clock = clock
         self._maintenance = maintenance
@@ -157,10 +160,10 @@ class Collector:
             marked = Marked(self._env, self._index, self._maintenance, reflog_ns if dry_run else 0)
             marked.add_digests(self._storage.usage.held())
             marked.add_digests(self._sessions.staged_digests())
-            marked.visit_roots(self._roots())
+            marked.visit_roots(self._roots(oldest_ns))
             marked.visit_young(oldest_ns)
             marked.check_complete()
-            commits, objects = self._objects_to_drop(marked, dry_run)
+            commits, objects = self._objects_to_drop(marked, oldest_ns, dry_run)
 
             def lives(digests: Bytes) -> npt.NDArray[np.bool_]:
                 return marked.includes(digests) & ~self._storage.usage.were_purged(digests)
@@ -182,12 +185,13 @@ class Collector:
             reachable_nodes=len(marked.walk.nodes),
         )
 
-    def _roots(self) -> list[Root]:
+    def _roots(self, oldest_ns: int) -> list[Root]:
         roots = [Root("reader", commit) for commit in live_marks(self._env.directory)]
         roots += [Root("session", base) for base in self._sessions.bases()]
+        roots += [Root("an import", tip) for tip in self._tips.younger(oldest_ns)]
         return roots
 
-    def _objects_to_drop(self, marked: Marked, dry_run: bool) -> tuple[int, int]:
+    def _objects_to_drop(self, marked: Marked, oldest_ns: int, dry_run: bool) -> tuple[int, int]:
         """Delete commits, trees and schemas that were not marked; how many commits, how many of
         all."""
         dead = marked.unmarked_objects()
@@ -200,10 +204,12 @@ class Collector:
                 part = digests[begin : begin + OBJECTS_PER_TRANSACTION_MAX]
                 part = [digest for digest in part if digest not in marked.walk.objects]
                 try:
-                    self._writer.run(DropObjects(tuple(part), marked, self._roots()), bulk=True)
+                    self._writer.run(
+                        DropObjects(tuple(part), marked, self._roots(oldest_ns)), bulk=True
+                    )
                     break
                 except RootsChanged:
-                    marked.visit_roots(self._roots())
+                    marked.visit_roots(self._roots(oldest_ns))
                     marked.check_complete()
         self._objects.forget()
         return commits, len(digests)

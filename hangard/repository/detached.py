@@ -7,6 +7,9 @@ names such a commit until a branch is put on it (hangard.repository.publishing).
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
+
 from hangard.db.tables import WriteTables
 from hangard.encoding.objects import encode_schema, schema_digest
 from hangard.limits import INDEX_SMALL_ENTRIES_MAX
@@ -14,6 +17,7 @@ from hangard.model.commit import Author, Digest
 from hangard.model.names import check_other_name
 from hangard.model.schema import Schema
 from hangard.repository.branches import check_commit
+from hangard.repository.clock import Clock
 from hangard.repository.committing import Group, Heads, PlannedOperation, session_record
 from hangard.repository.conflicts import Conflicts, Strategy
 from hangard.repository.nodes import Nodes
@@ -24,11 +28,42 @@ from hangard.repository.session import Session, Snapshot
 from hangard.wire.messages import CommitRequest, CommitResult
 
 
+class DetachedTips:
+    """When such commits were made in this life: their own times say nothing of it, and gc shall
+    find them young. Those that others go on from are not kept. Thread-safe."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._made_ns: dict[Digest, int] = {}
+
+    def add(self, commit: Digest, parents: Iterable[Digest]) -> None:
+        """One was made."""
+        with self._lock:
+            for parent in parents:
+                self._made_ns.pop(parent, None)
+            self._made_ns[commit] = self._clock.now_ns()
+
+    def younger(self, than_ns: int) -> list[Digest]:
+        """Those that were made after that time; the others are forgotten."""
+        with self._lock:
+            self._made_ns = {
+                commit: made_ns for commit, made_ns in self._made_ns.items() if made_ns > than_ns
+            }
+            return list(self._made_ns)
+
+
 class DetachedCommit(PlannedOperation):
     """One such commit on its way through the writer."""
 
     def __init__(
-        self, request: CommitRequest, session: Session, *, store: Nodes, objects: Objects
+        self,
+        request: CommitRequest,
+        session: Session,
+        *,
+        store: Nodes,
+        objects: Objects,
+        tips: DetachedTips,
     ) -> None:
         """Errors: InvalidRequest (``invalid-name``) for a name that no other tool gives."""
         assert request.detached is not None
@@ -40,6 +75,7 @@ class DetachedCommit(PlannedOperation):
         self._detached = request.detached
         self._store = store
         self._objects = objects
+        self._tips = tips
         self._group: Group | None = None
         self._error: Exception | None = None
         self._held = False
@@ -104,6 +140,7 @@ class DetachedCommit(PlannedOperation):
         """The session goes on from the commit."""
         if self._plan is not None:
             prepared = self._plan[1]
+            self._tips.add(prepared.digest, self._detached.parents)
             schemas = self._objects.schemas(prepared.tree)
             self.session.settle(prepared.digest, prepared.tree, schemas)
 

@@ -46,7 +46,7 @@ from hangard.repository.committing import (
     MakeCheckpoint,
 )
 from hangard.repository.configuration import SetConfig
-from hangard.repository.detached import DetachedCommit
+from hangard.repository.detached import DetachedCommit, DetachedTips
 from hangard.repository.importing import move_branches
 from hangard.repository.maintenance import RunMerger
 from hangard.repository.merging import Merger
@@ -171,6 +171,7 @@ class Repository:
             clock,
         )
 
+        self._tips = DetachedTips(clock)
         self.upkeep = Upkeep(
             env,
             disk,
@@ -178,6 +179,7 @@ class Repository:
             self._index,
             self._writer,
             sessions=self._sessions,
+            tips=self._tips,
             objects=self._objects,
             clock=clock,
         )
@@ -331,7 +333,9 @@ class Repository:
         self, request: CommitRequest, session: Session
     ) -> CommitOperation | DetachedCommit:
         if request.detached is not None:
-            return DetachedCommit(request, session, store=self._nodes, objects=self._objects)
+            return DetachedCommit(
+                request, session, store=self._nodes, objects=self._objects, tips=self._tips
+            )
         return CommitOperation(
             request, session, store=self._nodes, objects=self._objects, clock=self._clock
         )

@@ -11,6 +11,7 @@ from hangard.index import Index
 from hangard.repository.clock import Clock
 from hangard.repository.collecting import Collector
 from hangard.repository.committing import MakeCheckpoint
+from hangard.repository.detached import DetachedTips
 from hangard.repository.dropping import Dropper
 from hangard.repository.maintaining import Maintenance
 from hangard.repository.objects import Objects
@@ -39,6 +40,7 @@ class Upkeep:
         writer: Writer,
         *,
         sessions: SessionRegistry,
+        tips: DetachedTips,
         objects: Objects,
         clock: Clock,
     ) -> None:
@@ -53,6 +55,7 @@ class Upkeep:
             writer,
             self.dropper,
             sessions=sessions,
+            tips=tips,
             objects=objects,
             clock=clock,
             maintenance=self.maintenance,

@@ -179,3 +179,18 @@ def test_branches_are_put_on_commits_all_or_none(repository):
         move(repository, ("third", None, b"\1" * 32))
     with repository._env.read() as tables:
         assert {entry.action for entry in tables.reflog()} >= {"import"}
+
+
+def test_what_an_import_made_is_young_to_gc_whatever_its_time(repository):
+    writer = Writer(repository, commit=b"")
+    writer.column("a")
+    writer.put("a", (range(3), rows(3)))
+    first = detached(writer)
+    writer.put("a", (range(3), rows(3, 1)))
+    tip = detached(writer, first.digest, names=(NAME,))
+    repository.close_session(writer.session.id, abort=True)
+    assert repository.upkeep.gc().commits == 0
+    move(repository, ("side", None, tip.digest))
+    assert len(read_commit(repository, first.digest)["a"]) == 3
+    repository.delete_branch("side", force=True)
+    assert repository.upkeep.gc(grace_s=-1, reflog_age_s=-1).commits == 2
