@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from hangard.db.tables import WriteTables
@@ -324,27 +325,34 @@ class GroupCommit:
 
     def after_group(self, operations: Sequence[Operation], durable: Sequence[bool]) -> None:
         """Take over what became durable (one flag for each operation), and let sessions go on."""
-        try:
-            for operation, written in zip(operations, durable, strict=True):
-                if written and isinstance(operation, PlannedOperation):
-                    operation.update(self.heads)
-                    operation.settle()
-                elif written and isinstance(operation, CreateBranch):
-                    self.heads[operation.name] = operation.commit or None
-                elif written and isinstance(operation, DeleteBranch):
-                    self.heads.pop(operation.name, None)
+        pairs = list(zip(operations, durable, strict=True))
+        for operation, written in pairs:
+            if written and isinstance(operation, PlannedOperation):
+                operation.update(self.heads)
+            elif written and isinstance(operation, CreateBranch):
+                self.heads[operation.name] = operation.commit or None
+            elif written and isinstance(operation, DeleteBranch):
+                self.heads.pop(operation.name, None)
+        planned = [(item, done) for item, done in pairs if isinstance(item, PlannedOperation)]
+        # The last comes first, and each is called whatever the others raise.
+        with ExitStack() as last:
+            for item, _ in planned:
+                last.callback(item.release)
             # Only these write the checkpoint into the transaction; others may be durable without.
-            named = any(
+            if any(
                 written and isinstance(operation, (PlannedOperation, MakeCheckpoint))
-                for operation, written in zip(operations, durable, strict=True)
-            )
-            if named and self._group.checkpoint is not None:
-                self.storage.checkpointed(self._group.checkpoint)
-                self.checkpointed(self._group.checkpoint)
-        finally:
-            for operation in operations:
-                if isinstance(operation, PlannedOperation):
-                    operation.release()
+                for operation, written in pairs
+            ):
+                last.callback(self._note_checkpoint)
+            for item, written in reversed(planned):
+                if written:
+                    last.callback(item.settle)
+
+    def _note_checkpoint(self) -> None:
+        checkpoint = self._group.checkpoint
+        if checkpoint is not None:
+            self.storage.checkpointed(checkpoint)
+            self.checkpointed(checkpoint)
 
 
 def session_record(

@@ -19,6 +19,7 @@ from hangard.db.tables import WriteTables
 from hangard.errors import Conflict, Corrupt, NoSpace
 from hangard.index import Index
 from hangard.index import index as index_module
+from hangard.repository.committing import CommitOperation
 from hangard.repository.reindexing import rebuild_index
 from hangard.repository.repository import Repository
 from hangard.repository.storage import Storage
@@ -301,4 +302,24 @@ def test_a_commit_takes_nothing_that_was_staged_after_its_run_was_begun(
     assert len(taken) == 6000
     assert staged.wait(30)
     assert len(read_commit(repository, writer.commit().digest)["a"]) == 12_000
+    repository.close()
+
+
+def test_a_run_stays_when_a_session_cannot_go_on_from_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = open_new(tmp_path)
+    writer = Writer(repository)
+    writer.column("a", shape=(8,))
+    with monkeypatch.context() as patch:
+
+        def no_reader(operation: CommitOperation) -> None:
+            raise Corrupt("no reader is free")
+
+        patch.setattr(CommitOperation, "settle", no_reader)
+        large_commit(writer, 0)
+    digest = large_commit(Writer(repository), 1)
+    assert len(read_commit(repository, digest)["a"]) == 10_000
+    with repository._env.read() as tables:
+        assert all((repository._env.directory / name).exists() for name, _ in tables.files())
     repository.close()
