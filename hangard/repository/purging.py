@@ -1,7 +1,7 @@
 """Erasure: the bytes of given samples leave every file, and their digests stay known as erased.
 
 1. A transaction writes a tombstone for each digest. From then on puts of equal content are refused.
-2. Batches that are being written are waited for, and the files that are open are sealed.
+2. The files that are open are sealed, once the batches that are being written to them have ended.
 3. Every file that has one of them, in use or not (rows that were moved leave a copy until their
    file goes), is dropped after all else in it moved (hangard.repository.dropping).
 
@@ -121,6 +121,8 @@ class Purger:
             with self._storage.usage.watch():
                 if not dry_run:
                     self._storage.retire_all()
+                    # What still writes to one of them keeps it from being sealed.
+                    self._storage.usage.wait_for_earlier()
                 self._writer.run(MakeCheckpoint(), bulk=True)
                 return self._erase(wanted, dry_run)
 
@@ -135,12 +137,16 @@ class Purger:
     def _erase(self, wanted: Bytes, dry_run: bool) -> Erased:
         erased = Table()
         erased.add_many(wanted, wanted)
-        files = listed_files(self._env)
+        # A file that was opened since then has none of them, and must not be dropped.
+        files = {
+            path: record
+            for path, record in listed_files(self._env).items()
+            if record.kind != "run" and (dry_run or record.state == "sealed")
+        }
         directory = self._env.directory
         found = _Files(directory, erased)
         for done, (path, record) in enumerate(files.items(), 1):
-            if record.kind != "run":
-                found.look_into(path, record)
+            found.look_into(path, record)
             self._maintenance.progress("files", done, len(files))
         # What the index says counts too: a damaged .rows file may hide a row.
         specs, present = self._index.find_many(wanted)

@@ -110,15 +110,18 @@ class Usage:
         with self.lock:
             self._noted = Table()
         try:
-            with self._ended:
-                self._generation += 1
-                self._ended.wait_for(
-                    lambda: all(began >= self._generation for began in self._works.values())
-                )
+            self.wait_for_earlier()
             yield
         finally:
             with self.lock:
                 self._noted = None
+
+    def wait_for_earlier(self) -> None:
+        """Wait until all work has ended that is in flight now."""
+        with self._ended:
+            self._generation += 1
+            generation = self._generation
+            self._ended.wait_for(lambda: all(began >= generation for began in self._works.values()))
 
     def noted(self) -> Digests:
         """All that was noted since ``watch`` began, (n, 32)."""

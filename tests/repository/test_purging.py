@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hangard_ext.digest import digest_many
 from repository.writing import Writer, open_new, read_commit
 
+from hangard.backends.disk import Disk
 from hangard.encoding.samples import sample_key
 from hangard.errors import InvalidRequest, Purged
 from hangard.model.directory import directory_of
@@ -165,3 +167,48 @@ def test_an_interrupted_purge_is_told_and_gc_goes_on_with_it(filled) -> None:
     assert files_with(again.path, rows[11]) == []
     check_rest(again.path, commit, rows, [11])
     again.close()
+
+
+class HesitatingDisk(Disk):
+    """Holds up what one thread writes."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.may_go_on = threading.Event()
+
+    def write(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        if threading.current_thread().name == "late":
+            self.begun.set()
+            assert self.may_go_on.wait(30)
+        super().write(fd, data, offset)
+
+
+def test_a_batch_that_is_being_written_when_files_are_sealed_is_not_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = HesitatingDisk()
+    Repository.create(tmp_path)
+    repository = Repository.open(tmp_path, disk=disk)
+    writer = Writer(repository)
+    writer.column("a", shape=SHAPE)
+    rows, more = rows_of(BATCH_ROWS, 1), rows_of(BATCH_ROWS, 2)
+    writer.put("a", (range(BATCH_ROWS), rows))
+    writer.commit("first")
+    keys = range(BATCH_ROWS, 2 * BATCH_ROWS)
+    late = threading.Thread(target=writer.put, args=("a", (keys, more)), name="late")
+    retire_all = repository._storage.retire_all
+
+    def put_and_retire_all() -> None:
+        late.start()
+        assert disk.begun.wait(30)
+        threading.Timer(0.5, disk.may_go_on.set).start()
+        retire_all()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(repository._storage, "retire_all", put_and_retire_all)
+        repository.upkeep.purge(digests_of(rows[:1]))
+    late.join()
+    commit = writer.commit("second").digest
+    check_rest(repository.path, commit, np.concatenate([rows, more]), [0])
+    assert not files_with(repository.path, rows[0])
+    repository.close()
