@@ -24,7 +24,7 @@ LOGS_OPEN_MAX = 64
 
 
 class Nodes:
-    """The node store over which commits edit trees. For the writer's thread only."""
+    """The node store over which commits and merges edit trees. For one thread at a time."""
 
     def __init__(self, directory: Path, storage: Storage) -> None:
         self._directory = directory
@@ -61,6 +61,12 @@ class Nodes:
         self._logs.clear()
 
     def _read(self, digest: Digest) -> bytes:
+        try:
+            return self._read_once(digest)
+        except FileNotFoundError:
+            return self._read_once(digest)  # gc moved it between the look-up and the opening
+
+    def _read_once(self, digest: Digest) -> bytes:
         specs, found = self._storage.find_many(np.frombuffer(digest, np.uint8).reshape(1, 32))
         if not found[0]:
             raise Corrupt(f"tree node {digest.hex()} is missing", code="missing-node")

@@ -20,6 +20,7 @@ from hangard.reading.snapshot import RepositoryReader
 from hangard.reading.verification import verify
 from hangard.repository import collecting
 from hangard.repository.collecting import Collected, DropObjects
+from hangard.repository.nodes import Nodes
 from hangard.repository.repository import Repository
 from hangard.wire.merging import MergeRequest
 
@@ -393,3 +394,29 @@ def test_a_cherry_pick_of_a_commit_that_gc_took_meanwhile_is_refused(
         repository._merging.carry_out(request)
     assert repository._heads["main"] == first
     assert verify(repository.path).is_sound
+
+
+def test_a_node_that_moves_between_look_up_and_reading_is_found(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(repository)
+    writer.column("a", shape=SHAPE)
+    commit = commit_rows(writer, 0, rows_of(3, 0))
+    root = repository._objects.commit_tree(commit)["a"].root
+    nodes = Nodes(repository._env.directory, repository._storage)
+    find_many, looked_up = repository._storage.find_many, []
+
+    def find_and_move(digests: np.ndarray) -> Any:
+        found = find_many(digests)
+        if not looked_up:
+            looked_up.append(found)
+            # What main leaves behind makes the log hollow.
+            gone = commit_rows(writer, 0, rows_of(3, 1))
+            repository.refs.reset_branch("main", commit, gone.hex())
+            repository.close_session(writer.session.id, abort=True)
+            assert collect(repository, full=True).files
+        return found
+
+    monkeypatch.setattr(repository._storage, "find_many", find_and_move)
+    assert nodes.get(root)
+    nodes.close()
