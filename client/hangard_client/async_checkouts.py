@@ -112,9 +112,9 @@ class AsyncWriteCheckout(AsyncNewColumns, AsyncSessionMerging, AsyncWriteAccess)
         self._find_author = find_author
         self._autocommit = autocommit
         self._lease = lease
+        sender.on_resume = self._resumed
         if lease is not None:
             lease.on_taken = self._taken
-            sender.on_resume = self._hold_again
         self._columns: dict[str, AsyncWriteColumn] = {}
         self._overlays: dict[str, Overlay] = {}
         self._closed = False
@@ -304,11 +304,22 @@ class AsyncWriteCheckout(AsyncNewColumns, AsyncSessionMerging, AsyncWriteAccess)
                 await self._lease.release()
         return staged
 
-    async def _hold_again(self) -> None:
+    async def _resumed(self) -> None:
+        """The client attached again. A commit whose answer never came may have been made: the
+        session goes on from where it is in the daemon. Errors: Closed."""
+        state = self._sender.state
+        for name in self._staging.take_columns(state.columns):
+            self._forget_column(name)
+        self._branch = state.info.branch
+        if state.info.base != self._base:
+            self._set_base(state.info.base)
+        if self._lease is not None:
+            await self._hold_again(self._lease)
+
+    async def _hold_again(self, lease: Lease) -> None:
         """The daemon was restarted, and with it the lease ended. Errors: Closed."""
-        assert self._lease is not None
         try:
-            await self._lease.hold()
+            await lease.hold()
         except Busy as error:
             raise self._taken() from error
 

@@ -81,6 +81,28 @@ def test_a_commit_whose_answer_was_lost_is_made_once(
         assert np.array_equal(co["a"].get_many(range(n)), rows(n))
 
 
+def test_a_checkout_goes_on_from_a_commit_whose_answer_never_came(
+    repo: hangard_client.Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with repo.checkout("main", write=True) as co:
+        column = co.add_ndarray_column("a", shape=(16,), dtype="uint8")
+        column.put_many(range(5), rows(5))
+        co.flush()
+        with monkeypatch.context() as once:
+            once.setattr("hangard_client.connection.ATTEMPTS_MAX", 1)
+            lose_answer(repo, protocol.COMMIT)
+            with pytest.raises(Unavailable):
+                co.commit("nobody knows")
+        co.flush()
+        (made,) = repo.log("main")
+        assert co.commit_digest == made.digest
+        assert sorted(column) == list(range(5))
+        assert np.array_equal(column[4], rows(5)[4])
+        column[5] = rows(1)[0]
+        second = co.commit("more")
+    assert [entry.digest for entry in repo.log("main")] == [second, made.digest]
+
+
 def test_changes_whose_answer_was_lost_are_staged_once_or_told(
     repo: hangard_client.Repository,
 ) -> None:
