@@ -28,7 +28,7 @@ SLICE = 250_000  # samples in memory at once
 RATIO_MIN = 0.5  # of the large repository
 # 100 spread keys share most of their leaves among 10,000 keys and none among a million, whose tree
 # is a level higher, too: 140 nodes are read there and 350 here.
-DIFF_RATIO_MIN = 0.25
+DIFF_RATIO_MIN = 0.4
 
 Rows = npt.NDArray[np.uint8]
 

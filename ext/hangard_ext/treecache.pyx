@@ -56,10 +56,12 @@ cdef class NodeCache:
     """Nodes by digest, at most `cache_bytes_max` bytes of them.
 
     get      digest -> node bytes; called for nodes that are not cached, its errors pass through.
+    get_many the same for a list of digests, as a list; by default `get` for one after the other.
     Errors   ValueError when what `get` returns is no node, or not of the level that its parent needs.
     """
 
     cdef object source
+    cdef object source_many
     cdef readonly size_t cache_bytes_max
     cdef readonly size_t cached_bytes
     cdef readonly uint64_t hits
@@ -70,8 +72,9 @@ cdef class NodeCache:
     cdef uint32_t size
     cdef uint32_t hand
 
-    def __cinit__(self, get, size_t cache_bytes_max):
+    def __cinit__(self, get, size_t cache_bytes_max, get_many=None):
         self.source = get
+        self.source_many = get_many
         self.cache_bytes_max = cache_bytes_max
         self.resize(SLOTS_MIN)
 
@@ -179,12 +182,20 @@ cdef class NodeCache:
         self.cached_bytes += cost
         return 0
 
+    cdef int check_and_keep(self, const uint8_t* digest, bytes node) except -1:
+        cdef int fault
+        if node is None:
+            raise ValueError("node: None instead of bytes")
+        fault = fault_of(<const uint8_t*>PyBytes_AS_STRING(node), len(node))
+        if fault:
+            raise fault_error(fault)
+        return self.keep(digest, node)
+
     cdef bytes load(self, const uint8_t* digest, int level):
         """A node whose structure is sound, of `level` unless that is -1."""
         cdef int32_t slot = self.table[self.place_of(digest)]
         cdef bytes node
         cdef const uint8_t* start
-        cdef int fault
         if slot >= 0:
             self.hits += 1
             self.slots[slot].recent = True
@@ -198,12 +209,7 @@ cdef class NodeCache:
         else:
             self.misses += 1
             node = self.source(PyBytes_FromStringAndSize(<const char*>digest, DIGEST_BYTES))
-            if node is None:
-                raise ValueError("node: None instead of bytes")
-            fault = fault_of(<const uint8_t*>PyBytes_AS_STRING(node), len(node))
-            if fault:
-                raise fault_error(fault)
-            self.keep(digest, node)
+            self.check_and_keep(digest, node)
         if level >= 0 and (<const uint8_t*>PyBytes_AS_STRING(node))[1] != level:
             raise ValueError(f"node: not of level {level}, which its parent needs")
         return node
@@ -215,6 +221,41 @@ cdef class NodeCache:
         if len(digest) != DIGEST_BYTES:
             raise ValueError(f"a digest has {DIGEST_BYTES} bytes, not {len(digest)}")
         return self.load(<const uint8_t*>PyBytes_AS_STRING(digest), -1)
+
+    def get_many(self, list digests not None):
+        """The nodes' bytes, a list; those that are not cached come by one call of the source."""
+        cdef list nodes = []
+        cdef list places = []
+        cdef list missing = []
+        cdef list brought
+        cdef bytes digest
+        cdef int32_t slot
+        cdef Py_ssize_t i
+        for digest in digests:
+            if digest is None or len(digest) != DIGEST_BYTES:
+                raise ValueError(f"a digest has {DIGEST_BYTES} bytes: {digest!r}")
+            slot = self.table[self.place_of(<const uint8_t*>PyBytes_AS_STRING(digest))]
+            if slot >= 0:
+                self.slots[slot].recent = True
+                nodes.append(<bytes>self.slots[slot].node)
+            else:
+                places.append(len(nodes))
+                missing.append(digest)
+                nodes.append(None)
+        self.hits += <uint64_t>(len(nodes) - len(missing))
+        self.misses += <uint64_t>len(missing)
+        if missing:
+            if self.source_many is None:
+                brought = [self.source(digest) for digest in missing]
+            else:
+                brought = self.source_many(missing)
+            if brought is None or len(brought) != len(missing):
+                raise ValueError(f"the source has not one node for each of {len(missing)} digests")
+            for i in range(len(missing)):
+                digest = missing[i]
+                self.check_and_keep(<const uint8_t*>PyBytes_AS_STRING(digest), brought[i])
+                nodes[places[i]] = brought[i]
+        return nodes
 
     def add_many(self, const unsigned char[:, ::1] digests, const unsigned char[::1] blob,
                  const unsigned long long[::1] ends):

@@ -3,6 +3,8 @@
 Both trees are walked together. Two subtrees with the same digest, met at the front of both walks,
 hold the same entries and are passed over; else the higher one, or both, are opened. Trees of
 different height and shifted boundaries meet again at the next common node, as the cut sees to.
+
+children_apart tells beforehand, for nodes side by side, what such a walk is going to open beneath.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -191,3 +193,85 @@ cdef class TreeDiff:
             digest = digest_at(&walk.views[walk.depth - 1], walk.index[walk.depth - 1])
             walk.index[walk.depth - 1] += 1
         memcpy(out, digest, DIGEST_BYTES)
+
+
+@cython.final
+cdef class _Row:
+    """The entries of nodes of one level that follow each other."""
+
+    cdef list nodes
+    cdef Py_ssize_t at
+    cdef NodeView view                    # of the node `at`
+    cdef uint32_t index
+
+    def __cinit__(self, list nodes not None, int level):
+        cdef bytes node
+        cdef int fault
+        for node in nodes:
+            if node is None:
+                raise ValueError("node: None instead of bytes")
+            fault = fault_of(<const uint8_t*>PyBytes_AS_STRING(node), len(node))
+            if fault:
+                raise fault_error(fault)
+            if (<const uint8_t*>PyBytes_AS_STRING(node))[1] != level:
+                raise ValueError(f"node: not of level {level}, as the first one is")
+        self.nodes = nodes
+        self.at = -1
+        self.view.n = 0
+
+    cdef bint settle(self):
+        """Go to the next node where one is finished; False at the end."""
+        while self.index == self.view.n:
+            if self.at + 1 >= len(self.nodes):
+                return False
+            self.at += 1
+            self.index = 0
+            view_checked(&self.view, <const uint8_t*>PyBytes_AS_STRING(<bytes>self.nodes[self.at]))
+        return True
+
+    cdef bytes take(self):
+        cdef const uint8_t* digest = digest_at(&self.view, self.index)
+        self.index += 1
+        return PyBytes_FromStringAndSize(<const char*>digest, DIGEST_BYTES)
+
+
+def children_apart(list a not None, list b not None):
+    """The entries that only one of two rows of nodes has, in the order of their keys.
+
+    a, b     nodes of one level, each row ascending; either may be empty.
+    Returns  (digests, marks): a list of n digests and n bytes, bit 0 set for an entry of b, bit 1
+             where both rows are through with the same keys after it.
+    Errors   ValueError for what is no node, or of another level than the first.
+    """
+    cdef list digests = []
+    cdef bytearray marks = bytearray()
+    cdef bytes first = a[0] if a else b[0] if b else None
+    cdef int level = first[1] if first is not None and len(first) > 1 else 0
+    cdef _Row row_a = _Row(a, level)
+    cdef _Row row_b = _Row(b, level)
+    cdef uint8_t[KEY_BYTES_MAX] key
+    cdef size_t size
+    cdef bint has_a, has_b
+    cdef int order
+    while True:
+        has_a, has_b = row_a.settle(), row_b.settle()
+        if not has_a and not has_b:
+            return digests, bytes(marks)
+        if not has_a or not has_b:
+            order = -1 if has_a else 1
+        elif memcmp(digest_at(&row_a.view, row_a.index), digest_at(&row_b.view, row_b.index),
+                    DIGEST_BYTES) == 0:
+            row_a.index += 1
+            row_b.index += 1
+            if marks:
+                marks[len(marks) - 1] |= 2
+            continue
+        else:
+            size = copy_key(&row_b.view, row_b.index, key)
+            order = compare_entry(&row_a.view, row_a.index, key, size)
+        if order <= 0:
+            digests.append(row_a.take())
+            marks.append(0)
+        if order >= 0:
+            digests.append(row_b.take())
+            marks.append(1 if order else 3)

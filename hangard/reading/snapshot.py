@@ -256,7 +256,8 @@ class RepositoryReader:
         return schema
 
     def _new_nodes(self) -> NodeCache:
-        return NodeCache(StoredNodes(self.locations, self.files).get, self._cache_bytes_max // 2)
+        stored = StoredNodes(self.locations, self.files)
+        return NodeCache(stored.get, self._cache_bytes_max // 2, stored.get_many)
 
     def check_open(self) -> None:
         """Errors: Closed (``reader-closed``)."""

@@ -45,6 +45,8 @@ Bytes = npt.NDArray[np.uint8]
 DIGEST_BYTES = 32
 SPEC_BYTES = 32
 
+_NO_SPEC = bytes(SPEC_BYTES)
+
 
 class Databases(NamedTuple):
     """Handles of the named databases, in the order of DATABASES."""
@@ -149,18 +151,17 @@ class ReadTables:
 
     def find_specs(self, digests: Bytes) -> tuple[Bytes, npt.NDArray[np.bool_]]:
         """Specs of digests (n, 32) as (n, 32), and which were found (n,)."""
-        specs = np.zeros((len(digests), SPEC_BYTES), dtype=np.uint8)
-        found = np.zeros(len(digests), dtype=np.bool_)
-        if not len(digests):
-            return specs, found
         get, index = self.txn.get, self.databases.index
         whole = digests.tobytes()
-        for i in range(len(digests)):
-            spec = get(whole[i * DIGEST_BYTES : (i + 1) * DIGEST_BYTES], db=index)
-            if spec is not None:
-                specs[i] = np.frombuffer(spec, dtype=np.uint8)
-                found[i] = True
-        return specs, found
+        specs = [
+            get(whole[begin : begin + DIGEST_BYTES], db=index)
+            for begin in range(0, len(whole), DIGEST_BYTES)
+        ]
+        packed = bytearray().join([_NO_SPEC if spec is None else spec for spec in specs])
+        return (
+            np.frombuffer(packed, dtype=np.uint8).reshape(len(specs), SPEC_BYTES),
+            np.array([spec is not None for spec in specs], dtype=np.bool_),
+        )
 
     def index_entries(self) -> tuple[Bytes, Bytes]:
         """All of them: digests (n, 32), rising, and specs (n, 32)."""

@@ -29,12 +29,16 @@ class Nodes:
     def __init__(self, directory: Path, storage: Storage) -> None:
         self._directory = directory
         self._storage = storage
-        self._cache = NodeCache(self._read, CACHE_BYTES_MAX)
+        self._cache = NodeCache(self._read, CACHE_BYTES_MAX, self._read_many)
         self._logs: OrderedDict[str, int] = OrderedDict()
 
     def get(self, digest: Digest) -> bytes:
         """One node. Errors: Corrupt (``missing-node``, ``damaged-node``)."""
         return self._cache.get(digest)
+
+    def get_many(self, digests: list[Digest]) -> list[bytes]:
+        """Many nodes. Errors: as get."""
+        return self._cache.get_many(digests)
 
     def find_many(self, root: Digest, blob: bytes, ends: Ends) -> Digests:
         """Digests (n, 32) of packed keys under a root, zeros for absent ones. Errors: Corrupt."""
@@ -61,16 +65,28 @@ class Nodes:
         self._logs.clear()
 
     def _read(self, digest: Digest) -> bytes:
-        try:
-            return self._read_once(digest)
-        except FileNotFoundError:
-            return self._read_once(digest)  # gc moved it between the look-up and the opening
+        return self._read_many([digest])[0]
 
-    def _read_once(self, digest: Digest) -> bytes:
-        specs, found = self._storage.find_many(np.frombuffer(digest, np.uint8).reshape(1, 32))
-        if not found[0]:
-            raise Corrupt(f"tree node {digest.hex()} is missing", code="missing-node")
-        code, _, _, number, offset, length, _, checksum, _ = unpack_one(specs[0].tobytes())
+    def _read_many(self, digests: list[Digest]) -> list[bytes]:
+        nodes = []
+        for digest, spec in zip(digests, self._locate(digests), strict=True):
+            try:
+                nodes.append(self._read_at(digest, spec))
+            except FileNotFoundError:
+                # gc moved it between the look-up and the opening
+                nodes.append(self._read_at(digest, self._locate([digest])[0]))
+        return nodes
+
+    def _locate(self, digests: list[Digest]) -> list[bytes]:
+        rows = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+        specs, found = self._storage.find_many(rows)
+        if not found.all():
+            absent = digests[int(found.argmin())]
+            raise Corrupt(f"tree node {absent.hex()} is missing", code="missing-node")
+        return [spec.tobytes() for spec in specs]
+
+    def _read_at(self, digest: Digest, spec: bytes) -> bytes:
+        code, _, _, number, offset, length, _, checksum, _ = unpack_one(spec)
         path = data_path(code, number)
         node = os.pread(self._log(path), length, offset)
         if len(node) != length or crc32c(node) != checksum:

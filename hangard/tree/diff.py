@@ -9,7 +9,8 @@ from typing import TypeAlias
 from hangard_ext.treediff import TreeDiff
 
 from hangard.model.commit import Digest
-from hangard.tree.store import EMPTY_ROOT, Digests, Ends, NodeSource, corrupt_node
+from hangard.tree.ahead import NodesAhead
+from hangard.tree.store import EMPTY_ROOT, Digests, Ends, NodeSource, NodesSource, corrupt_node
 
 DiffBlock: TypeAlias = tuple[bytes, Ends, Digests, Digests]
 """(blob, ends (n,), digests of the first tree (n, 32), of the second); zero digest: absent."""
@@ -17,10 +18,13 @@ DiffBlock: TypeAlias = tuple[bytes, Ends, Digests, Digests]
 
 def diff_blocks(source: NodeSource, a: Digest, b: Digest) -> Iterator[DiffBlock]:
     """The differing keys, ascending, in packed blocks; subtrees that are equal are not read.
+    Of a source that has ``get_many``, many nodes at once.
 
     Errors: Corrupt (``corrupt-node``); those of the source.
     """
     try:
+        if isinstance(source, NodesSource):
+            source = NodesAhead(source, a, b)
         yield from TreeDiff(source.get, a, b)
     except ValueError as error:
         raise corrupt_node(error) from error

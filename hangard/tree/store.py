@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,14 @@ class NodeSource(Protocol):
         """The node's bytes; whatever error the store has for an absent one."""
 
 
+@runtime_checkable
+class NodesSource(NodeSource, Protocol):
+    """Brings many nodes at once for less than one by one."""
+
+    def get_many(self, digests: list[Digest], /) -> list[bytes]:
+        """The bytes of each, in order; whatever error the store has for an absent one."""
+
+
 class NodeStore(NodeSource, Protocol):
     """Brings and keeps nodes. What was put can be got at once."""
 
@@ -53,6 +61,12 @@ class MemoryNodes:
         known = self._nodes.get(digest)
         return known if known is not None else self._source.get(digest)
 
+    def get_many(self, digests: list[Digest], /) -> list[bytes]:
+        """Errors: those of the source."""
+        missing = [digest for digest in digests if digest not in self._nodes]
+        brought = dict(zip(missing, get_many(self._source, missing), strict=True))
+        return [self._nodes.get(digest) or brought[digest] for digest in digests]
+
     def put_many(self, digests: Digests, blob: bytes, ends: npt.NDArray[np.uint64], /) -> None:
         """Keep n nodes."""
         begin = 0
@@ -72,9 +86,20 @@ class SplitNodes:
         """Errors: those of the source."""
         return self.source.get(digest)
 
+    def get_many(self, digests: list[Digest], /) -> list[bytes]:
+        """Errors: those of the source."""
+        return get_many(self.source, digests)
+
     def put_many(self, digests: Digests, blob: bytes, ends: npt.NDArray[np.uint64], /) -> None:
         """Errors: those of the target."""
         self.target.put_many(digests, blob, ends)
+
+
+def get_many(source: NodeSource, digests: list[Digest]) -> list[bytes]:
+    """Nodes at once where the source can, else one by one."""
+    if isinstance(source, NodesSource):
+        return source.get_many(digests)
+    return [source.get(digest) for digest in digests]
 
 
 def read_node(source: NodeSource, digest: Digest, level: int | None = None) -> Node:

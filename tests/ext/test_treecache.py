@@ -196,3 +196,37 @@ def test_search_in_damaged_nodes_fails_or_answers_but_never_leaves_them(rng):
             nodes.find(root, key)
     except (ValueError, KeyError):
         assert treenode.Node(source[root])
+
+
+@pytest.mark.parametrize("limit", [0, 20_000, 10**7])
+def test_many_nodes_come_from_the_cache_and_the_others_by_one_call(limit):
+    source = EVEN[2]
+    calls = []
+
+    def get_many(digests):
+        calls.append(digests)
+        return [dict.__getitem__(source, digest) for digest in digests]
+
+    nodes = NodeCache(source, limit, get_many)
+    digests = list(source)
+    for digest in digests[:3]:
+        nodes.get(digest)
+    known = len(nodes)
+    asked = [*digests[::-1], digests[0]]
+    assert nodes.get_many(asked) == [dict.__getitem__(source, digest) for digest in asked]
+    assert len(calls) == 1
+    assert len(calls[0]) <= len(asked) - known
+    assert nodes.hits + nodes.misses == 3 + len(asked)
+    assert nodes.cached_bytes <= limit
+    assert NodeCache(source, limit).get_many(asked) == nodes.get_many(asked)
+    assert nodes.get_many([]) == []
+
+
+@pytest.mark.parametrize("answer", [None, [], [b"junk"], [None], [b""]])
+def test_many_nodes_that_are_none_are_refused(answer):
+    nodes = NodeCache(Source({}), 1000, lambda digests: answer)
+    with pytest.raises(ValueError, match="node"):
+        nodes.get_many([b"r" * 32])
+    with pytest.raises(ValueError, match="32 bytes"):
+        nodes.get_many([b"short"])
+    assert len(nodes) == 0

@@ -1,5 +1,5 @@
 import pytest
-from hangard_ext.treediff import TreeDiff
+from hangard_ext.treediff import TreeDiff, children_apart
 from reference import treekey as twin_keys
 from reference import treenode as twin
 
@@ -51,3 +51,27 @@ def test_roots_of_another_length_and_empty_blocks_are_refused():
         TreeDiff({}.__getitem__, b"short", bytes(32))
     with pytest.raises(ValueError, match="at least one entry"):
         TreeDiff({}.__getitem__, bytes(32), bytes(32), 0)
+
+
+def test_entries_that_only_one_row_has_are_told_in_order_with_where_both_are_through():
+    def row(*entries):
+        return [twin.encode_node(1, [(key, digest * 32, 1) for key, digest in entries])]
+
+    a = row((b"\x10", b"a"), (b"\x12", b"b"), (b"\x14", b"c"))
+    b = row((b"\x10", b"a"), (b"\x11", b"d"), (b"\x12", b"b"), (b"\x14", b"e"))
+    digests, marks = children_apart(a, b)
+    assert [digest[:1] for digest in digests] == [b"d", b"c", b"e"]
+    assert list(marks) == [1 | 2, 0, 1 | 2]
+    assert children_apart(a, []) == ([b"a" * 32, b"b" * 32, b"c" * 32], bytes(3))
+    assert children_apart(a, a) == children_apart([], []) == ([], b"")
+
+
+@pytest.mark.parametrize(
+    "row", [[b""], [b"junk"], [None], [twin.encode_node(0, [(b"\x10", b"r" * 32, 1)])]]
+)
+def test_rows_of_what_is_no_node_or_of_two_levels_are_refused(row):
+    branch = twin.encode_node(1, [(b"\x10", b"r" * 32, 1)])
+    with pytest.raises(ValueError, match="node: "):
+        children_apart([branch], row)
+    with pytest.raises(ValueError, match="node: "):
+        children_apart([branch, *row], [])

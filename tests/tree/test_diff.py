@@ -3,16 +3,39 @@ import random
 import numpy as np
 import pytest
 from hangard_ext import treekey
+from hangard_ext.treecache import NodeCache
+from hangard_ext.treediff import TreeDiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import tree as model
 from reference import treenode as twin
 
 from hangard.errors import Corrupt
+from hangard.tree import ahead
 from hangard.tree.build import build
 from hangard.tree.diff import diff
 from hangard.tree.edit import edit
-from hangard.tree.store import EMPTY_ROOT
+from hangard.tree.store import EMPTY_ROOT, MemoryNodes, read_node
+
+
+class OneByOne:
+    """A source without get_many."""
+
+    def __init__(self, source):
+        self.get = source.get
+
+
+class ManyNodes(twin.MemoryStore):
+    """A store that brings many nodes at once, and counts how often and how many."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def get_many(self, digests):
+        self.asked.append(len(digests))
+        return [self.nodes[digest] for digest in digests]
+
 
 KINDS = ["ints", "names", "long", "quiet", "mixed"]
 
@@ -48,6 +71,25 @@ def test_the_diff_of_two_trees_is_the_difference_of_the_dicts(made):
     assert list(diff(store, root_b, root_a)) == model.difference(b, a)
 
 
+@settings(max_examples=120, deadline=None)
+@given(pairs(), st.integers(1, 5), st.sampled_from([0, 20_000, 10**7]))
+def test_nodes_that_come_many_at_once_make_the_same_diff(made, piece, cache_bytes):
+    store = ManyNodes()
+    root_a, root_b = (build(store, *model.changes_of(side)) for side in made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ahead, "PIECE_NODES_MAX", piece)
+        patch.setattr(ahead, "READY_NODES_MAX", 4 * piece)
+        for a, b in ((root_a, root_b), (root_b, root_a)):
+            expected = list(diff(OneByOne(store), a, b))
+            for source in (
+                store,
+                MemoryNodes(store),
+                NodeCache(store.get, cache_bytes),
+                NodeCache(store.get, cache_bytes, store.get_many),
+            ):
+                assert list(diff(source, a, b)) == expected
+
+
 def test_a_tree_against_the_empty_one_is_all_of_it():
     samples = {key: model.digest(1) for key in model.pool("names")}
     store = twin.MemoryStore()
@@ -73,6 +115,80 @@ def test_reads_grow_with_the_differences_not_with_the_tree():
         found = {key: new for key, _, new in diff(store, root, edited)}
         assert {key: value for key, value in changes.items() if key in found} == found
         assert store.reads <= 2 * (how_many + 1) * 6
+
+
+def big_one():
+    made, root = big()
+    store = ManyNodes()
+    store.nodes = made.nodes
+    return store, root
+
+
+def test_spread_differences_are_asked_for_level_by_level():
+    store, root = big_one()
+    changed = [treekey.encode_key(k) for k in range(0, 400_000, 4_000)]
+    edited = edit(store, root, *model.changes_of(dict.fromkeys(changed, model.digest(1))))
+    store.reads, store.asked = 0, []
+    assert [key for key, _, _ in diff(store, root, edited)] == sorted(changed)
+    assert store.reads == 0
+    levels = read_node(OneByOne(store), root).level + 1
+    assert len(store.asked) == levels
+    assert store.asked[0] == 2
+    list(diff(OneByOne(store), root, edited))
+    assert store.reads > 200
+
+
+@pytest.mark.parametrize("other", ["empty", "one key", "half", "other values"])
+def test_trees_that_differ_everywhere_come_in_pieces_and_each_node_once(other):
+    store, root = big_one()
+    numbers = {"empty": [], "one key": [7], "half": range(0, 200_000, 2)}.get(
+        other, range(0, 400_000, 2)
+    )
+    blob, ends = treekey.encode_keys(numbers)
+    second = build(store, blob, ends, np.full((len(ends), 32), 9, np.uint8))
+    store.reads, store.asked = 0, []
+    found = sum(1 for _ in diff(store, root, second))
+    assert found == 200_000 + (other == "one key")
+    assert max(store.asked) <= ahead.PIECE_NODES_MAX
+    brought, alone = sum(store.asked), store.reads
+    store.reads = 0
+    list(diff(OneByOne(store), root, second))
+    assert brought + alone <= store.reads * 1.05
+    assert alone <= store.reads * 0.05
+
+
+def test_no_more_nodes_wait_than_the_bound_says():
+    store, root = big_one()
+    nodes = ahead.NodesAhead(store, EMPTY_ROOT, root)
+    for digest in list(store.nodes):
+        nodes.get(digest)  # an order that is none of a walk's
+        assert len(nodes._ready) <= ahead.READY_NODES_MAX
+
+
+def test_a_node_that_is_missing_is_the_stores_error_only_when_the_walk_comes_to_it():
+    class Lossy(ManyNodes):
+        def get(self, digest):
+            if digest not in self.nodes:
+                raise Corrupt("gone", code="missing-node")
+            return self.nodes[digest]
+
+        def get_many(self, digests):
+            return [self.get(digest) for digest in digests]
+
+    made, root = big()
+    store = Lossy()
+    store.nodes = dict(made.nodes)
+    kept = set(store.nodes)
+    first, last = (treekey.encode_key(k) for k in (0, 300_000))
+    edited = edit(store, root, *model.changes_of({last: model.digest(1)}))
+    leaf = next(d for d in store.nodes if d not in kept and read_node(store, d).level == 0)
+    edited = edit(store, edited, *model.changes_of({first: model.digest(1)}))
+    del store.nodes[leaf]
+    walk = TreeDiff(ahead.NodesAhead(store, root, edited).get, root, edited, 1)
+    assert next(walk)[0] == first
+    with pytest.raises(Corrupt) as caught:
+        next(walk)
+    assert caught.value.code == "missing-node"
 
 
 @pytest.mark.parametrize(
