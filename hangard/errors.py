@@ -30,7 +30,7 @@ statuses; a client rebuilds the same class from class name, code, message and de
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 __all__ = [
     "AlreadyExists",
@@ -75,6 +75,11 @@ class HangardError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    def again(self) -> Self:
+        """The same error, to be raised once more: one that is kept would gather the tracebacks of
+        all who met it."""
+        return type(self)(self.message, code=self.code, **self.details)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (rebuild, (type(self).__name__, self.code, self.message, self.details))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hangard.config import Levels, check_name, load_user
-from hangard.errors import InvalidRequest
+from hangard.errors import InvalidRequest, InvalidType
 from hangard.model.configuration import check_setting, column_defaults
 from hangard.wire.configuration import set_config
 from hangard.wire.endpoint import read_endpoint
@@ -48,6 +48,12 @@ class AsyncConfiguration:
         Errors: InvalidRequest (``unknown-setting``, ``invalid-setting``, ``unknown-level``), which
         name what is legal; InvalidType.
         """
+        if not isinstance(values, Mapping):
+            raise InvalidType(
+                f"settings are a mapping of names to values, {{name: value}}, not"
+                f" {type(values).__name__}",
+                code="invalid-setting",
+            )
         checked: dict[str, str | None] = {}
         for name, value in values.items():
             checked[check_name(name)] = None if value is None else check_setting(name, value)[1]

@@ -275,7 +275,7 @@ class Sender:
     async def _with_resume(self, attempt: Callable[[], Awaitable[T]]) -> T:
         for _ in range(RESUMES_MAX):
             if self.refusal is not None:
-                raise self.refusal
+                raise self.refusal.again()
             if not self._is_attached:
                 await self._resume()
             try:

@@ -144,7 +144,7 @@ class Staging:
         """Forget what is buffered. Errors: Closed."""
         with self.lock:
             if self._refusal is not None:
-                raise self._refusal
+                raise self._refusal.again()
             for buffer in self._buffers.values():
                 if len(buffer):
                     buffer.take()
@@ -171,12 +171,12 @@ class Staging:
     def check_open(self) -> None:
         """Errors: Closed."""
         if self._refusal is not None:
-            raise self._refusal
+            raise self._refusal.again()
 
     def check(self) -> None:
         """Errors: Closed; what failed since the last call."""
         if self._refusal is not None:
-            raise self._refusal
+            raise self._refusal.again()
         if self.sender.failures:
             self.sender.raise_failure()
 

@@ -447,7 +447,7 @@ class Storage:
 
     def _check_healthy(self) -> None:
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.again()
 
 
 def _is_sync_failure(error: BaseException) -> bool:

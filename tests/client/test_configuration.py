@@ -161,3 +161,8 @@ def test_settings_are_awaited_too(project):
 
     expected = {"column.shuffle": "bit"}
     assert asyncio.run(settings()) == (expected, expected)
+
+
+def test_settings_that_are_no_mapping_are_refused(project):
+    with pytest.raises(InvalidType, match="mapping"):
+        project.set_config("column.backend", "numpy")

@@ -292,3 +292,14 @@ def test_a_commit_prints_as_its_hexadecimal_digest_and_names_a_revision(repo, br
     assert repo.create_branch(f"{branch}-copy", digest) == digest
     with repo.checkout(str(digest)) as reading:
         assert reading.commit_digest == digest
+
+
+def test_the_error_of_a_closed_checkout_does_not_grow(repo, filled):
+    co = repo.checkout(filled, write=True)
+    co.close()
+    frames = []
+    for _ in range(3):
+        with pytest.raises(Closed) as caught:
+            co["faces"]
+        frames.append(len(caught.traceback))
+    assert len(set(frames)) == 1
