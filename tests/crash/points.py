@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -45,18 +46,28 @@ BOOT_ID = b"this boot"
 
 
 class Countdown:
-    """Calls ``end`` at the moment with the given number, counted from 1; 0: never."""
+    """Calls ``end`` at the moment with the given number, counted from 1; 0: never.
 
-    def __init__(self, number: int, end: Callable[[], None]) -> None:
+    Only moments whose names end with ``kind`` count: a large commit writes its index run while it
+    is planned, so that moments of different kinds do not always come in the same order.
+    """
+
+    def __init__(self, number: int, end: Callable[[], None], kind: str = "") -> None:
         self.passed = 0
         self.names: list[str] = []
         self._number = number
         self._end = end
+        self._kind = kind
+        self._lock = threading.Lock()
 
     def pass_by(self, name: str) -> None:
-        self.passed += 1
-        self.names.append(name)
-        if self.passed == self._number:
+        if not name.endswith(self._kind):
+            return
+        with self._lock:
+            self.passed += 1
+            self.names.append(name)
+            is_now = self.passed == self._number
+        if is_now:
             with translated(name):
                 self._end()
 

@@ -43,6 +43,7 @@ from hangard.repository.staging import DELETED, STAGED
 # Of how many moments the quick run takes one: a life with HDF5 costs a process more.
 STRIDES = {"10": 1, "00": 8}
 COMMIT = ("commit",)
+SYNC = "is synced"
 
 
 @pytest.fixture(scope="module")
@@ -216,13 +217,13 @@ def test_a_crash_at_every_moment(
 
 
 class Troubled:
-    """A repository whose disk fails once, at the moment with the given number."""
+    """A repository whose disk fails once, at the moment (of a kind) with the given number."""
 
-    def __init__(self, path: Path, number: int, error: Exception) -> None:
+    def __init__(self, path: Path, number: int, error: Exception, kind: str = "") -> None:
         def end() -> None:
             raise error
 
-        self.countdown = Countdown(number, end)
+        self.countdown = Countdown(number, end, kind)
         environment = CountingEnvironment(path, self.countdown, behind=False)
         disk = CountingDisk(self.countdown)
         self.repository = Repository(environment, SystemClock(), disk, BOOT_ID)
@@ -294,7 +295,7 @@ def run_unsynced(path: Path, number: int) -> None:
     """The load until an fsync fails; then nothing is accepted before the repository is opened
     again, and what was committed is there."""
     error = Corrupt("fsync failed", code="sync-failed")
-    repository = Troubled(path, number, error).repository
+    repository = Troubled(path, number, error, SYNC).repository
     writer = Writer(repository)
     steps = script("10")
     answered = 0
@@ -322,13 +323,13 @@ def test_after_a_failed_fsync_nothing_is_accepted_until_the_next_start(
 ) -> None:
     shutil.copytree(template, folder / "whole")
     moments = run_troubled(folder / "whole", "10", 0)
-    syncs = [number for number, name in enumerate(moments, 1) if name.endswith("is synced")]
+    syncs = [name for name in moments if name.endswith(SYNC)]
     assert len(syncs) > 5
-    for number in syncs:
+    for number in range(1, len(syncs) + 1):
         path = folder / f"moment-{number}"
         shutil.copytree(template, path)
         try:
             run_unsynced(path, number)
         except BaseException as error:
-            error.add_note(f"failed {moments[number - 1]} (moment {number})")
+            error.add_note(f"failed {syncs[number - 1]} (sync {number})")
             raise
