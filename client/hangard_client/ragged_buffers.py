@@ -51,8 +51,9 @@ class RaggedBuffer(ColumnBuffer):
         """
         encoded = encode_key(key, self._nested)
         taken = checked_sample(self.column, self.schema, value)
-        if isinstance(taken, np.ndarray):
-            taken = taken.copy() if taken is value else taken
+        # A subclass (a memmap) or an equal dtype of another name gives a view of the same memory.
+        if isinstance(taken, np.ndarray) and np.may_share_memory(taken, value):
+            taken = taken.copy()
         self._forget(encoded)
         self._values[encoded] = taken
         self._values_bytes += bytes_of(taken)
