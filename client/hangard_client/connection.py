@@ -118,7 +118,7 @@ class Connection:
             if self._shared_memory and self.endpoint is not None and self.endpoint.windows_socket:
                 with contextlib.suppress(Unavailable):
                     path = self.endpoint.windows_socket
-                    self._windows = await in_thread(Windows, path)
+                    self._windows = await _opened(path)
         return self._windows
 
     def drop_windows(self) -> None:
@@ -150,6 +150,21 @@ class Connection:
                 "this repository was opened before a fork; open it again in this process",
                 code="forked",
             )
+
+
+async def _opened(path: str) -> Windows:
+    """Windows; a caller that is cancelled meanwhile leaves none behind. Errors: as Windows."""
+    opening = asyncio.ensure_future(in_thread(Windows, path))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_unwanted)
+        raise
+
+
+def _close_unwanted(opening: asyncio.Future[Windows]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 _WORTH_WAITING = frozenset({"queue-full", "memory-limit", "upload-limit", "busy"})

@@ -167,7 +167,18 @@ class Sender:
             self.failures.append(error)
 
     async def _drain(self, last_ticket: int | None = None) -> None:
-        """Send what waits, up to a ticket."""
+        """Send what waits, up to a ticket. What could not be sent is the queue's own afterwards:
+        callers may change their arrays once they have heard that something failed."""
+        try:
+            await self._send_waiting(last_ticket)
+        except BaseException:
+            # In place: another thread may be adding to the queue.
+            for i in range(len(self._queue)):
+                ticket, batch = self._queue[i]
+                self._queue[i] = (ticket, batch.owned())
+            raise
+
+    async def _send_waiting(self, last_ticket: int | None) -> None:
         while self._queue and (last_ticket is None or self._queue[0][0] <= last_ticket):
             ticket, batch = self._queue[0]
             windows = await self.connection.windows() if batch.rows_bytes else None
@@ -181,11 +192,7 @@ class Sender:
             try:
                 await self._post_part(batch)
             except (Unavailable, Busy):
-                # The caller's arrays may change once it has heard of this.
-                # In place: another thread may be adding to the queue.
-                for i in range(len(self._queue)):
-                    self._queue[i] = (self._queue[i][0], self._queue[i][1].owned())
-                raise
+                raise  # it stays in the queue
             except HangardError as error:
                 self._queue.popleft()
                 error.details.setdefault("keys", named_keys(batch))

@@ -1,5 +1,6 @@
 """One call over several columns: all of it is staged, or none."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -135,3 +136,28 @@ def test_a_killed_daemon_leaves_all_of_a_call_or_nothing(repo, wide, delay_s):
         assert found == list(again["label"])
         assert len(found) in ({done * 2000, done * 2000 + 2000} if lost else {done * 2000})
         again.abort()
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 5, 8])
+async def test_what_a_cancelled_call_left_waiting_is_not_the_callers_array(repo, wide, turns):
+    images, labels = rows(100)
+    async with (
+        hangard_client.AsyncRepository(
+            repo.path, user_name="A", user_email="a@example.org"
+        ) as mine,
+        mine.checkout(wide, write=True) as co,
+    ):
+        first = images[0].copy()
+        together = {"label": (range(100), labels), "image": (range(100), images)}
+        call = asyncio.create_task(co.put_many(together))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        call.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await call
+        images[:], labels[:] = 99, 99
+        await co.flush()
+        image, label = await co["image"].get(0), await co["label"].get(0)
+        assert (image is None) == (label is None)
+        assert image is None or (np.array_equal(image, first) and label == 0)
+        await co.abort()
