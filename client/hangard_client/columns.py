@@ -78,7 +78,8 @@ class Column(ReadFacts):
         return self._reader.items()
 
     def locations(self, keys: Iterable[Any] | None = None) -> Iterator[Any]:
-        """Where samples lie on this machine (hangard.reading.columns.Location)."""
+        """Where samples lie on this machine (hangard.reading.columns.Location), ``purged`` if they
+        were erased from all history."""
         return self._reader.locations(keys)
 
     def __contains__(self, key: Any) -> bool:

@@ -136,10 +136,19 @@ def locations(columns: list[hangard_client.Column]) -> Iterator[dict[str, Any]]:
     """Each sample's key, digest and spec, column by column in the order of the keys."""
     for column in columns:
         for place in column.locations():
+            if place.purged:
+                yield {
+                    "column": column.name,
+                    "key": place.key,
+                    "digest": place.digest,
+                    "purged": True,
+                }
+                continue
             yield {
                 "column": column.name,
                 "key": place.key,
                 "digest": place.digest,
+                "purged": False,
                 "shape": None if column.schema.kind != "ndarray" else list(place.shape),
                 "format": place.format_code,
                 "file": f"{DIRECTORY}/{place.file}",
@@ -153,10 +162,12 @@ def locations(columns: list[hangard_client.Column]) -> Iterator[dict[str, Any]]:
 
 def location_lines(place: dict[str, Any]) -> str:
     """A location as people read it."""
+    name = f"\n{place['column']} {key_text(place['key'])}  {place['digest'].hex()[:16]}\n"
+    if place["purged"]:
+        return f"{name}    erased from all history"
     shape = "" if place["shape"] is None else f", shape {tuple(place['shape'])}"
     return (
-        f"\n{place['column']} {key_text(place['key'])}  {place['digest'].hex()[:16]}\n"
-        f"    format {format_text(place['format'])}, {place['file']}, byte {place['offset']},"
+        f"{name}    format {format_text(place['format'])}, {place['file']}, byte {place['offset']},"
         f" {place['stored_length']} bytes {place['codec']}, row {place['row']},"
         f" crc32c {place['crc32c']}{shape}"
     )

@@ -16,7 +16,7 @@ import numpy as np
 from hangard_ext.recordspec import unpack_one
 from hangard_ext.treekey import decode_keys
 
-from hangard.errors import Closed, InvalidRequest, UnknownKey
+from hangard.errors import Closed, InvalidRequest, Purged, UnknownKey
 from hangard.model.commit import Digest
 from hangard.model.keys import Key, PackedKeys, encode_key, encode_keys
 from hangard.model.schema import Schema
@@ -43,7 +43,11 @@ _CODECS = ("raw", "blosc2", "gzip", "lzf")
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where one sample lies: its spec, readable. Offsets and lengths in bytes."""
+    """Where one sample lies: its spec, readable. Offsets and lengths in bytes.
+
+    One that was erased from all history is ``purged``: it lies nowhere, so code, file and codec
+    are empty, numbers are 0, and its shape is not known where samples differ in it.
+    """
 
     key: Key
     digest: Digest
@@ -56,6 +60,7 @@ class Location:
     crc32c: int
     shape_id: int
     shape: tuple[int, ...] = ()
+    purged: bool = False
 
 
 def part_of(sample: Any, rest: tuple[Any, ...]) -> Any:
@@ -301,7 +306,8 @@ class ColumnReader:
                 start += len(samples)
 
     def locations(self, keys: Iterable[Any] | None = None) -> Iterator[Location]:
-        """Where samples lie; of all keys without ``keys``."""
+        """Where samples lie; of all keys without ``keys``. Errors: UnknownKey; Corrupt
+        (``missing-sample``)."""
         if keys is None:
             blocks = iterate(self._repository.nodes, self.root)
         else:
@@ -322,7 +328,11 @@ class ColumnReader:
 
     def _location(self, key: Key, digest: Digest, spec: bytes | None) -> Location:
         if spec is None:
-            raise self._repository.samples.missing(digest)
+            missing = self._repository.samples.missing(digest)
+            if not isinstance(missing, Purged):
+                raise missing
+            shape = () if self.schema.variable_shape else self.schema.shape
+            return Location(key, digest, "", "", 0, 0, 0, "", 0, 0, shape, purged=True)
         code, _, codec, _, offset, length, row, crc, shape_id = unpack_one(spec)
         path = self._repository.files.path_of(spec)
         return Location(

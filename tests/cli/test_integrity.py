@@ -128,3 +128,12 @@ def test_repair_mends_while_the_daemon_is_away(filled):
     )
     assert "Everything is sound." in filled("verify")
     assert filled.json("repair")["left"] == 0
+
+
+def test_locations_name_what_was_erased(filled):
+    filled("purge", "images", 3, "--yes")
+    assert "erased from all history" in filled("show", "--locations", "-n", 5)
+    places = filled.json("show", "--locations", "-n", 5)["locations"]
+    assert [place["key"] for place in places if place["purged"]] == [3]
+    assert [place["key"] for place in places] == [0, 1, 2, 3, 4]
+    assert all(place["file"] for place in places if not place["purged"])
