@@ -72,7 +72,8 @@ def bulk_import(
     ``source``     yields (column, key, sample); it must give the same when it is called again
     ``columns``    those it may write to, which exist on the branch (default: all of them)
     ``workers``    processes, at most one a set of arguments; 0: half as many as there are CPUs
-    ``report``     called with a BulkProgress after each set of arguments
+    ``report``     called with a BulkProgress after each set of arguments; without it a bar stands
+                   on standard error, if that is a terminal
 
     Errors: InvalidType (``not-a-generator``, ``wrong-arguments``, ``not-a-sample``);
     InvalidRequest (``not-picklable``, ``undeclared-column``, ``not-deterministic``,
@@ -153,6 +154,7 @@ def stage_in_processes(
 ) -> int:
     """Let workers stage in a checkout's session; how many samples. Errors: as ``bulk_import``;
     the caller drops what is staged."""
+    from hangard_client.bulk_bar import bar_unless
     from hangard_client.bulk_pool import WorkerPool, pickled
 
     declared = list(checkout if columns is None else columns)
@@ -173,11 +175,13 @@ def stage_in_processes(
     tasks = [pickled(dict(given)) for given in arguments]
     check_deterministic(source, arguments[0], check)
     samples = 0
-    with WorkerPool(job, worker_count(workers, len(tasks))) as pool:
+    with (
+        bar_unless(report, len(tasks)) as tell,
+        WorkerPool(job, worker_count(workers, len(tasks))) as pool,
+    ):
         for done, count in enumerate(pool.run(tasks), 1):
             samples += count
-            if report is not None:
-                report(BulkProgress(done, len(tasks), samples))
+            tell(BulkProgress(done, len(tasks), samples))
     return samples
 
 

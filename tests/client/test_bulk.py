@@ -222,3 +222,19 @@ def test_an_exclusive_session_is_joined_and_stays_with_its_holder(repo, prepared
     assert repo.branches()[prepared] == commit
     with repo.checkout(prepared) as checkout:
         assert list(checkout["a"]) == [1, 2]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_bar_is_shown_on_a_terminal_only(repo, prepared, is_terminal, monkeypatch, tmp_path):
+    ours, theirs = os.openpty() if is_terminal else (None, None)
+    with open(tmp_path / "stderr" if theirs is None else theirs, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        hangard_client.bulk_import(repo, prepared, make_source(), arguments(50, 60), workers=1)
+    if ours is None:
+        assert (tmp_path / "stderr").read_text() == ""
+        return
+    shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert "bulk import" in shown
+    assert "2/2" in shown
+    assert "18 samples" in shown

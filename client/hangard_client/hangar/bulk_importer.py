@@ -36,7 +36,8 @@ def run_bulk_import(
     """Import what ``udf`` yields for each of ``udf_kwargs``, all of it or nothing.
 
     The columns exist. ``ncpus`` 0 or less: half of the CPUs. Without ``autocommit`` the samples
-    stay staged. The writer's lock is held throughout.
+    stay staged. The writer's lock is held throughout. On a terminal a bar on standard error shows
+    how far it is.
     Errors: a TypeError if ``udf`` is no generator function, does not take its arguments, or yields
     something else than UDF_Return; a RuntimeError if cloudpickle does not take it, or if something
     is staged; a ValueError for columns that were not named, for keys and samples that do not fit,
