@@ -38,7 +38,9 @@ HANGAR_DIGEST = "hangar.digest"  # the metadata that names a commit's digest in 
 DIGEST_BYTES = 20
 COMMIT_RECORD_BYTES_MAX = 2**31 - 1  # the most that a Blosc frame can hold
 INT_KEY_MAX = 2**63 - 1
+TIME_NS_MAX = 2**63 - 1
 DIMENSIONS_MAX = 31
+DIGITS_MAX = 20  # of a dimension; Python refuses to read thousands of them
 
 NDARRAY, STR, BYTES = "ndarray", "str", "bytes"
 
@@ -133,10 +135,12 @@ def parse_commit(digest: str, parents: tuple[str, ...], spec: bytes) -> HangarCo
         fields = json.loads(spec)
         seconds = float(fields["commit_time"])
         name, email = str(fields["commit_user"]), str(fields["commit_email"])
+        message = str(fields["commit_message"])
+        f"{name}{email}{message}".encode()  # a lone surrogate is a ValueError
         time_ns = round(seconds * 1e6) * 1000
-        return HangarCommit(
-            digest, parents, Author(name, email), str(fields["commit_message"]), time_ns
-        )
+        if abs(time_ns) > TIME_NS_MAX:
+            raise ValueError(f"no time of a commit: {seconds}")
+        return HangarCommit(digest, parents, Author(name, email), message, time_ns)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DamagedRecord(f"it is not the description of a commit: {error!r}") from error
 
@@ -215,18 +219,18 @@ def parse_schema(value: bytes) -> HangarSchema:
         kind = fields["column_type"]
         layout = fields["column_layout"]
         variable = fields["schema_type"] == "variable_shape"
-        options = dict(fields.get("backend_options") or {})
+        options = tuple(sorted(dict(fields.get("backend_options") or {}).items()))
         shape = tuple(int(size) for size in fields.get("shape") or ())
         dtype = fields["dtype"] if kind == NDARRAY else ""
         backend = fields["backend"]
-    except (ValueError, KeyError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+    except (
+        ValueError, KeyError, TypeError, OverflowError, SyntaxError, MemoryError, RecursionError
+    ) as error:  # fmt: skip
         raise DamagedRecord(f"it is not a schema: {error!r}") from error
     plain = isinstance(dtype, str) and isinstance(backend, str)
     if kind not in (NDARRAY, STR, BYTES) or layout not in ("flat", "nested") or not plain:
         raise DamagedRecord(f"it is not a schema: {value[:300]!r}")
-    return HangarSchema(
-        kind, layout == "nested", dtype, shape, variable, backend, tuple(sorted(options.items()))
-    )
+    return HangarSchema(kind, layout == "nested", dtype, shape, variable, backend, options)
 
 
 def parse_place(value: bytes) -> Place | None:
@@ -257,7 +261,10 @@ def damaged(file: object, record: object, why: object) -> Corrupt:
 
 
 def _shape(dims: str) -> tuple[int, ...]:
-    shape = tuple(int(size) for size in dims.split())
+    sizes = dims.split()
+    if any(len(size) > DIGITS_MAX for size in sizes):
+        raise DamagedRecord(f"there is no array of shape {dims[:100]!r}")
+    shape = tuple(map(int, sizes))
     if len(shape) > DIMENSIONS_MAX or prod(shape) > COMMIT_RECORD_BYTES_MAX:
         raise DamagedRecord(f"there is no array of shape {dims[:100]!r}")
     return shape

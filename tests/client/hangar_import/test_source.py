@@ -21,6 +21,7 @@ from hangard_client.hangar_import.records import (
     DamagedRecord,
     Place,
     Snapshot,
+    parse_commit,
     parse_key,
     parse_parents,
     parse_place,
@@ -333,3 +334,32 @@ def test_a_file_that_its_writer_left_marked_is_read(tmp_path):
     files = Hdf5Files()
     assert files.rows(path, 0, 1, 1, 0).tolist() == [[3, 4]]
     files.close()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("backend_options", "{1: 2, 'a': 3}"), ("shape", "(1e999,)")],
+    ids=["options-of-mixed-keys", "infinite-shape"],
+)
+def test_a_crafted_schema_is_refused_as_damaged(field, value):
+    fields = {"column_type": "'ndarray'", "column_layout": "'flat'", "dtype": "'uint8'",
+              "schema_type": "'fixed_shape'", "shape": "(3,)", "backend": "'00'",
+              "backend_options": "{}", field: value}  # fmt: skip
+    text = "{" + ",".join(f"{name!r}:{each}" for name, each in fields.items()) + "}"
+    with pytest.raises(DamagedRecord):
+        parse_schema(text.encode())
+
+
+@pytest.mark.parametrize(("time", "message"), [("1e200", '"m"'), ("1", r'"\ud800"')])
+def test_a_commit_of_no_possible_time_or_text_is_refused_as_damaged(time, message):
+    spec = (
+        f'{{"commit_time": {time}, "commit_user": "a", "commit_email": "b",'
+        f' "commit_message": {message}}}'
+    )
+    with pytest.raises(DamagedRecord):
+        parse_commit("a=" + "0" * 40, (), spec.encode())
+
+
+def test_a_dimension_of_thousands_of_digits_is_refused_as_damaged():
+    with pytest.raises(DamagedRecord):
+        parse_place(b"10:abc:0123456789abcdef:1:" + b"9" * 5_000)
